@@ -1,0 +1,91 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/core/options.h"
+#include "agent/core/stream.h"
+#include "agent/process/context_diff.h"
+#include "agent/process/signature.h"
+
+namespace weir {
+
+/// A listener or a sink: its name, its kind (never an alias) and all its options.
+struct ComponentConfig {
+  std::string name, type;
+  Settings settings;
+  Location where;
+  bool operator==(const ComponentConfig& o) const {
+    return name == o.name && type == o.type && settings == o.settings;
+  }
+};
+
+struct StreamConfig {
+  bool enabled = true;
+  std::optional<SignatureOptions> signature;       ///< always set for trace; others only when written
+  std::optional<ContextDiffOptions> context_diff;  ///< as above
+  std::vector<std::string> sinks;
+  bool operator==(const StreamConfig&) const = default;
+};
+
+/// The effective configuration: everything checked, defaults filled in.
+struct Config {
+  std::vector<ComponentConfig> listen;
+  std::vector<ComponentConfig> sinks;
+  std::array<StreamConfig, kStreamCount> streams;
+  Settings journal;     ///< type, max_bytes
+  Settings limits;      ///< record_bytes_max
+  Settings clients;     ///< memory, max
+  Settings quarantine;  ///< raw
+  Settings log;         ///< level
+  std::string data_dir;
+  std::string control_path;
+  int64_t drain_timeout_ns = 1'000'000'000;
+
+  std::vector<std::string> files;  ///< what it was read from, in order; empty: embedded default
+  std::string hash;                ///< hex, of the effective configuration
+  std::vector<std::string> notes;  ///< to be said, not errors
+};
+
+/// One mistake, as `weir check` prints it.
+struct ConfigError {
+  Location where;
+  std::string path;        ///< `sinks.archive.path`
+  std::string message;
+  std::string suggestion;  ///< the nearest known word, or empty
+  /// `FILE:LINE:COL: PATH: TEXT (did you mean ...?)`
+  std::string text() const;
+};
+
+/// What the command line says on top of files.
+struct ConfigRequest {
+  std::vector<std::string> files;  ///< --config; files or directories
+  std::vector<std::string> sets;   ///< --set key=value
+  std::optional<bool> tracing;     ///< --tracing
+  std::optional<std::string> trace_path;  ///< --trace-path
+};
+
+struct LoadedConfig {
+  std::optional<Config> config;     ///< absent when there are errors
+  std::vector<ConfigError> errors;  ///< all of them
+};
+
+/// Reads, merges, substitutes, translates `runtime.tracing`, checks, fills in. Reads files and environment only; changes
+/// nothing. The component types come from the registries of sinks/ and ingest/.
+LoadedConfig load_config(const ConfigRequest& request, const std::vector<ComponentType>& listener_types,
+                         const std::vector<ComponentType>& sink_types);
+
+/// The effective configuration as YAML that load_config takes and gives the same Config for.
+std::string print_config(const Config& config, const std::vector<ComponentType>& listener_types,
+                         const std::vector<ComponentType>& sink_types);
+/// config/REFERENCE.md, from the same tables.
+std::string config_reference(const std::vector<ComponentType>& listener_types,
+                             const std::vector<ComponentType>& sink_types);
+
+/// Default places (interface.md section 1). Error: what to set.
+Result<std::string> default_ingest_socket();
+Result<std::string> default_data_dir();
+
+}  // namespace weir

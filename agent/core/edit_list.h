@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/core/record.h"
+
+namespace weir {
+
+/// The changes to one line, over spans of its original text (records.md section 5: all processors read the original,
+/// the output is rendered through all edits at once). A replacement is a sequence of pieces, each a slice of the
+/// original or text of our own, so that kept bytes are copied once, at render().
+///
+///   edits.replace(fields[Field::ctx_before].value);  edits.original(span);  edits.text("...");  edits.end();
+///   edits.append("ctx_diff");  edits.text("{");  ...  edits.end();       // ,"ctx_diff":{... before the closing brace
+///   edits.remove(fields[Field::ctx]);                                   // key, value and one comma
+///
+/// Pipe thread only. reset() for each record keeps capacity: no allocation on the steady path.
+/// Replaced and removed spans must not overlap; order of calls is free. Appended members keep their order.
+class EditList {
+ public:
+  /// `line` must outlive render(). `member_count`: how many members its outer object has.
+  void reset(std::string_view line, uint32_t member_count);
+
+  void replace(Span where);
+  void append(std::string_view key);  ///< `key` is static text that needs no escaping
+  void original(Span slice);
+  void text(std::string_view text);  ///< copied to scratch
+  void end();
+  void remove(const FieldValue& field);
+
+  bool empty() const { return edits_.empty() && removed_.empty(); }
+  /// Bytes render() writes at most.
+  size_t rendered_bytes_max() const;
+  /// Writes the edited line (no line feed) and returns the end. Call once per reset().
+  char* render(char* out);
+
+ private:
+  struct Piece {
+    uint32_t begin, end;
+    bool original;
+  };
+  struct Edit {
+    Span where;            // for appended members: empty, at the closing brace
+    std::string_view key;  // appended members only
+    uint32_t first_piece, piece_count;
+  };
+  void place_removals();
+
+  std::string_view line_;
+  uint32_t members_ = 0;
+  std::string scratch_;
+  std::vector<Piece> pieces_;
+  std::vector<Edit> edits_;    // replacements and removals
+  std::vector<Edit> appended_;
+  std::vector<FieldValue> removed_;
+  bool building_append_ = false;
+};
+
+}  // namespace weir

@@ -1,0 +1,100 @@
+#pragma once
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/core/reason.h"
+#include "agent/core/result.h"
+#include "agent/core/stream.h"
+
+namespace weir {
+
+/// Whether the source may go on reading. pause: stop until IntakeGate opens again. What was handed over is kept
+/// in both cases.
+enum class Intake { taken, pause };
+
+/// Counters of one source (delivery.md section 2). Pipe thread only; others read a copy made on the pipe thread.
+/// received = accepted + rejected; accepted = journalled + dropped_by_rule + duplicate + disabled.
+struct SourceStats {
+  std::string name, type, address;
+  uint64_t connections = 0;
+  uint64_t received = 0, accepted = 0, journalled = 0, duplicate = 0, disabled = 0, bytes = 0;
+  std::array<uint64_t, kReasonCount> rejected{};
+  std::map<std::string, uint64_t, std::less<>> dropped_by_rule;
+};
+
+/// Who is at the other end. uid and pid come from the kernel (SO_PEERCRED), never from the payload (security.md).
+struct Peer {
+  std::optional<uid_t> uid;
+  pid_t pid = 0;
+  std::string address;  ///< for messages: `unix:uid=1000,pid=42` or `tcp:127.0.0.1:5555`
+};
+
+/// What is remembered of a numbered client across its connections (interface.md section 2). Pipe thread only.
+struct ClientState {
+  std::string client_id;
+  std::optional<uid_t> uid;
+  pid_t pid = 0;
+  uint64_t last_seq = 0;  ///< highest number disposed of, nothing missing below
+  uint64_t gaps = 0;      ///< numbers that never came
+  int64_t last_seen_ns = 0;  ///< monotonic
+  std::function<void()> taken_over;  ///< says bye to the connection that serves it now; empty when there is none
+};
+
+/// A refusal to be told to a numbered client.
+struct RejectNote {
+  uint64_t seq;
+  Fault fault;
+};
+
+/// The sending side of one connection. Owned by the session, alive until its last on_turn_end returned.
+struct Producer {
+  std::shared_ptr<SourceStats> stats;
+  Peer peer;
+  std::optional<Stream> default_stream;
+  bool stamp = false;                   ///< add `_peer`, `_received`, `_id` (records.md section 2)
+  std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
+  uint64_t next_seq = 0;                ///< the number of the next record; counted up by the handler
+  std::vector<RejectNote> rejects;      ///< filled by the handler for numbered clients, emptied by the session
+};
+
+/// The first line of an acknowledged connection, checked for form.
+struct Hello {
+  std::string client_id;  ///< empty: the handler makes one
+  std::optional<uint64_t> next_seq;
+  std::function<void()> taken_over;  ///< called when another connection says hello with this client_id
+};
+
+struct Welcome {
+  uint64_t last_seq = 0;  ///< highest already disposed of when the hello came
+};
+
+/// The pipeline as sources see it; also implemented by tests and the simulator. Everything on the pipe thread.
+class FrameHandler {
+ public:
+  virtual ~FrameHandler() = default;
+  /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at least
+  /// 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
+  virtual Intake on_frame(Producer& producer, std::string_view payload_untrusted) = 0;
+  /// A line that never became a frame: too_long (numbered) or truncated (not numbered). `head_untrusted` is at most its first
+  /// 64 KiB, `length` all of it.
+  virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted, uint64_t length) = 0;
+  /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all frames.
+  virtual Intake on_turn_end(Producer& producer) = 0;
+  /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word (`not_yours`).
+  virtual Result<Welcome> on_hello(Producer& producer, Hello hello) = 0;
+  /// The connection ended: forgets `taken_over` of its client, if it is still this connection's.
+  virtual void on_close(Producer& producer) = 0;
+  /// Policy of welcome and policy lines, as a JSON object (interface.md section 2).
+  virtual std::string policy() const = 0;
+};
+
+}  // namespace weir

@@ -1,0 +1,27 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "agent/core/frame_handler.h"
+#include "agent/core/options.h"
+#include "agent/core/result.h"
+
+namespace weir {
+
+/// Bytes enter here. Lives on the pipe thread, all methods are called there. Trusts nothing it reads.
+class Source {
+ public:
+  virtual ~Source() = default;
+  /// Listening when it returns. Error: nothing was taken, text names the address and the remedy.
+  virtual Result<void> start(FrameHandler& handler) = 0;
+  /// Takes the connections that already wait, then no new ones; reads what is there.
+  virtual void stop_accepting() = 0;
+  /// True when every connection has been read until it was empty.
+  virtual bool drained() const = 0;
+  /// Closes everything. Safe without start(), safe twice.
+  virtual void stop() noexcept = 0;
+  /// As in the ready line: `unix:/run/weir/weir.sock`, `tcp:127.0.0.1:4320` (the real port).
+  virtual std::string address() const = 0;
+};
+
+}  // namespace weir

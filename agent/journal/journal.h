@@ -1,0 +1,134 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/core/result.h"
+#include "agent/core/stream.h"
+#include "agent/journal/block.h"
+
+namespace weir {
+
+/// How many records have been appended since the journal began: the position behind the last of them.
+using Position = uint64_t;
+
+/// Records and line bytes, per stream.
+struct Totals {
+  std::array<uint64_t, kStreamCount> records{};
+  std::array<uint64_t, kStreamCount> bytes{};
+  uint64_t records_of(StreamSet set) const;
+  uint64_t bytes_of(StreamSet set) const;
+};
+
+/// What one turn of the pipe thread appends: a run of finished lines in one block. Atomic for every reader.
+struct Transaction {
+  std::shared_ptr<Block> block;
+  uint32_t first_entry = 0;
+  uint32_t entry_count = 0;
+  int64_t received_ns = 0;  ///< wall clock of the turn
+  Totals totals;            ///< of this transaction alone
+};
+
+enum class AppendResult { taken, full, failed };
+enum class StartAt { oldest, end };
+/// What happens when the journal is full of records this cursor has not passed (delivery.md section 1).
+/// block: append answers `full`. drop_oldest: the cursor jumps, the skipped records are counted.
+enum class WhenFull { block, drop_oldest };
+
+/// Consecutive entries of one block.
+struct BatchSlice {
+  std::shared_ptr<Block> block;
+  uint32_t first_entry = 0, entry_count = 0;
+};
+
+/// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never change.
+struct BatchView {
+  std::vector<BatchSlice> slices;
+  StreamSet streams;
+  Position begin = 0, end = 0;  ///< positions covered, records of other streams included
+  uint64_t records = 0, bytes = 0;  ///< of `streams` only
+  bool empty() const { return records == 0; }
+
+  /// fn(std::string_view line_with_lf, Stream), in order.
+  template <class Fn>
+  void for_each(Fn&& fn) const {
+    for (const BatchSlice& s : slices)
+      for (uint32_t i = s.first_entry; i < s.first_entry + s.entry_count; ++i) {
+        const IndexEntry& e = s.block->entry(i);
+        if (streams.has(e.stream)) fn(std::string_view(s.block->data() + e.offset, e.length), e.stream);
+      }
+  }
+};
+
+/// When next() is content, and how much it hands out at most.
+struct BatchLimits {
+  uint64_t records_max = 8192;
+  uint64_t bytes_max = 1 << 20;    ///< at least one record is handed out even if it is larger
+  uint64_t records_step = 1;       ///< hand out a multiple of this, as long as `linger_ns` has not passed
+  int64_t linger_ns = 0;           ///< how long the first waiting record may wait for a full step; -1: for ever
+};
+
+struct CursorStatus {
+  Position position = 0;
+  uint64_t routed = 0;       ///< records of its streams since its start: passed + lag
+  uint64_t passed = 0;       ///< committed + dropped
+  uint64_t dropped_lag = 0;  ///< skipped by drop_oldest
+  uint64_t lag_records = 0, lag_bytes = 0;
+};
+
+/// One reader's place. next() and commit() from one thread (the sink's worker); status(), flush() and set_streams() from any.
+/// next() always starts at the committed position, so a batch that was not committed comes again.
+class Cursor {
+ public:
+  virtual ~Cursor() = default;
+  /// Waits for records of its streams, at most `wait_ns` (-1: until they come, 0: not at all) or until `stop`. False: none.
+  virtual bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) = 0;
+  /// Everything up to batch.end is done with.
+  virtual void commit(const BatchView& batch) = 0;
+  virtual CursorStatus status() const = 0;
+  /// From now on next() hands out what is there without waiting for a full step (drain, reload, rotation).
+  virtual void flush() = 0;
+  /// Which streams it reads, from its committed position on. Never while a batch is out.
+  virtual void set_streams(StreamSet streams) = 0;
+};
+
+struct JournalStatus {
+  std::string type;
+  uint64_t bytes = 0, bytes_max = 0;
+  int64_t oldest_ns = 0;  ///< wall clock of the oldest transaction still held; 0: none
+  Position written = 0, synced = 0;
+  std::string state;  ///< ok | full | readonly | failed
+  Totals totals;      ///< everything ever appended
+};
+
+/// The spine (delivery.md section 1): append-only, any number of cursors. append() and new_block() from the pipe thread;
+/// everything else from any thread.
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  /// taken: visible to all cursors. full: nothing changed, `transaction` is still the caller's; on_space is called once
+  /// there is room. failed: as full, but for good.
+  virtual AppendResult append(Transaction& transaction) = 0;
+  /// An empty block for at least `bytes_min` bytes of line; counts against the limit once a transaction in it is appended.
+  virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
+  virtual Position written() const = 0;
+  virtual Position synced() const = 0;
+  /// A name that was open before goes on where it was. `when_full` of tail cursors is drop_oldest.
+  virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
+                                              WhenFull when_full) = 0;
+  virtual JournalStatus status() const = 0;
+  /// Called once after each append that answered `full`, when there is room, from the thread that made it; must not
+  /// call back into the journal.
+  virtual void on_space(std::function<void()> callback) = 0;
+  /// A new limit, at once (reload).
+  virtual void set_bytes_max(uint64_t bytes_max) = 0;
+};
+
+std::unique_ptr<Journal> make_memory_journal(uint64_t bytes_max);
+
+}  // namespace weir

@@ -1,0 +1,23 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "agent/process/processor.h"
+
+namespace weir {
+
+enum class SignatureMode { type_only, type_and_identity, hash };
+
+struct SignatureOptions {
+  SignatureMode mode = SignatureMode::type_only;
+  bool operator==(const SignatureOptions&) const = default;
+};
+
+/// Message signatures of msg_in and each element of msg_out (records.md section 4). `value` never passes.
+std::unique_ptr<Processor> make_signature(const SignatureOptions& options);
+
+/// Appends the canonical form (keys sorted by code point, no spaces, Python's json escapes, numbers as written).
+void append_canonical(std::string_view value, std::string& out);
+
+}  // namespace weir

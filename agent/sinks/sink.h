@@ -1,0 +1,62 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "agent/core/clock.h"
+#include "agent/core/io.h"
+#include "agent/core/options.h"
+#include "agent/core/result.h"
+#include "agent/journal/journal.h"
+
+namespace weir {
+
+/// What became of a batch: a value, not a convention (architecture.md section 6).
+struct Delivery {
+  enum class Kind { delivered, retry, refused, misconfigured };
+  Kind kind = Kind::delivered;
+  std::string error;                ///< for retry, refused, misconfigured: what the other side said
+  std::vector<uint64_t> refused;    ///< Kind::refused: indexes within the batch, ascending; the others were delivered
+  static Delivery delivered() { return {}; }
+  static Delivery retry(std::string error) { return {Kind::retry, std::move(error), {}}; }
+  static Delivery misconfigured(std::string error) { return {Kind::misconfigured, std::move(error), {}}; }
+};
+
+/// Where records leave: format and transport only. SinkRunner owns it and does batching, back-off, counting, quarantine
+/// and drain for all of them. Every call comes from the sink's own worker thread, one at a time: open(), then any
+/// number of deliver(), then close() once. After a retry answer the same batch comes again. close() is safe without open().
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  /// Local only: create, check rights. Never the network. Called again after a failure.
+  virtual Result<void> open() = 0;
+  /// May block up to `deadline_ns` (monotonic) or until `stop`. Whole records only. A part that was already written when
+  /// a retry is answered must be remembered or undone, so that no record is written twice or torn.
+  virtual Delivery deliver(const BatchView& batch, int64_t deadline_ns, std::stop_token stop) = 0;
+  virtual void close() noexcept = 0;
+  /// How it wants its batches.
+  virtual BatchLimits batch_limits() const { return {}; }
+  /// SIGUSR1: open the output anew before the next batch.
+  virtual WhenFull when_full() const { return WhenFull::drop_oldest; }
+};
+
+/// What a sink may use. Outlives it.
+struct SinkContext {
+  std::string name;
+  Io& io;
+  const Clock& clock;
+};
+
+/// One kind of sink: its options and its maker.
+struct SinkType {
+  ComponentType type;
+  std::unique_ptr<Sink> (*make)(const Settings& settings, const SinkContext& context);
+};
+
+/// The list of all kinds, in sinks/registry.cpp: the one line a new sink adds.
+const std::vector<SinkType>& sink_types();
+const SinkType* find_sink_type(std::string_view name_or_alias);
+
+}  // namespace weir
