@@ -30,7 +30,7 @@ class EditList {
   void end();
   void remove(const FieldValue& field);
 
-  bool empty() const { return edits_.empty() && removed_.empty(); }
+  bool empty() const { return edits_.empty() && appended_.empty() && removed_.empty(); }
   /// Bytes render() writes at most.
   size_t rendered_bytes_max() const;
   /// Writes the edited line (no line feed) and returns the end. Call once per reset().
@@ -46,7 +46,11 @@ class EditList {
     std::string_view key;  // appended members only
     uint32_t first_piece, piece_count;
   };
+  Edit& open_edit() { return building_append_ ? appended_.back() : edits_.back(); }
+  void push_piece(uint32_t begin, uint32_t end, bool original);
   void place_removals();
+  char* copy(char* out, uint32_t begin, uint32_t end) const;
+  char* copy_pieces(char* out, const Edit& edit) const;
 
   std::string_view line_;
   uint32_t members_ = 0;
@@ -56,6 +60,8 @@ class EditList {
   std::vector<Edit> appended_;
   std::vector<FieldValue> removed_;
   bool building_append_ = false;
+  bool open_ = false;      // between replace() or append() and end()
+  bool rendered_ = false;  // removals were placed
 };
 
 }  // namespace weir
