@@ -80,6 +80,8 @@ Result<OptionValue> parse_option(const Option& option, std::string_view text);
 Settings default_settings(const OptionTable& table);
 /// As it would be written in YAML (`64MiB`, `250ms`, quoted where needed).
 std::string format_option(const Option& option, const OptionValue& value);
+/// One string as weir's YAML reader gives it back: plain where that is safe, else in double quotes, `$` doubled.
+std::string format_yaml_string(std::string_view text);
 
 Result<int64_t> parse_bytes(std::string_view text);        ///< `64MiB` -> 67108864
 Result<int64_t> parse_duration_ns(std::string_view text);  ///< `250ms` -> 250000000
