@@ -28,8 +28,8 @@ enum class OptionType {
 struct Option {
   std::string_view name;
   OptionType type = OptionType::string;
-  std::string_view default_text;  ///< as it would be written in YAML; empty and not required: null
-  std::string_view sentence;      ///< one sentence for REFERENCE.md, says the unit and what null means
+  std::string_view default_text = {};  ///< as it would be written in YAML; empty and not required: null
+  std::string_view sentence = {};      ///< one sentence for REFERENCE.md, says the unit and what null means
   std::vector<std::string_view> choices = {};
   int64_t min = INT64_MIN, max = INT64_MAX;
   bool required = false;

@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "agent/config/section.h"
+
+namespace weir::config {
+namespace {
+
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const auto full = std::filesystem::absolute(path, error);
+  return error ? path : full.lexically_normal().string();
+}
+
+/// A text option the component has a value for, else null.
+const std::string* text_of(const ComponentConfig& component, std::string_view option) {
+  const auto it = component.settings.values().find(option);
+  return it == component.settings.values().end() ? nullptr : std::get_if<std::string>(&it->second);
+}
+
+struct Place {
+  Location where;
+  std::string path;
+};
+
+/// Where an option of a component was written, else where the component was.
+Place place_of(const Node& tree, std::string_view group, const ComponentConfig& component,
+               std::string_view option) {
+  const Node* node = find_path(tree, {group, component.name});
+  if (!node) return {component.where, join_path(join_path(group, component.name), option)};
+  const std::string parent = path_of(*node, group, component.name);
+  const Node* value = node->find(option);
+  if (!value) return {node->where, join_path(parent, option)};
+  return {value->where, path_of(*value, parent, option)};
+}
+
+/// Two owners of one path would write into each other.
+void check_paths(const Node& tree, const Config& config, Report& report) {
+  std::map<std::string, std::string> owners;
+  const auto claim = [&](const std::string& path, const Place& place) {
+    const auto [it, fresh] = owners.emplace(absolute(path), place.path);
+    if (!fresh)
+      report.error(place.where, place.path, path + " is already used by " + it->second + ": choose another");
+  };
+  for (const ComponentConfig& listener : config.listen)
+    if (const std::string* path = text_of(listener, "path"))
+      claim(*path, place_of(tree, "listen", listener, "path"));
+  if (const Node* control = find_path(tree, {"control", "path"}); !config.control_path.empty())
+    claim(config.control_path, {control ? control->where : tree.where, "control.path"});
+  for (const ComponentConfig& sink : config.sinks)
+    if (const std::string* path = text_of(sink, "path")) claim(*path, place_of(tree, "sinks", sink, "path"));
+}
+
+void check_addresses(const Node& tree, const Config& config, Report& report) {
+  std::map<std::string, std::string> owners;
+  for (const ComponentConfig& listener : config.listen) {
+    const std::string* bind = text_of(listener, "bind");
+    if (!bind || bind->ends_with(":0")) continue;  // any free port: never the same one
+    const Place place = place_of(tree, "listen", listener, "bind");
+    const auto [it, fresh] = owners.emplace(*bind, place.path);
+    if (!fresh)
+      report.error(place.where, place.path, *bind + " is already used by " + it->second + ": choose another");
+  }
+}
+
+void check_routes(const Node& tree, const Config& config, Report& report) {
+  std::vector<std::string_view> known;
+  if (const Node* sinks = tree.find("sinks"))
+    for (const Entry& entry : sinks->entries) known.push_back(entry.key);
+  std::vector<std::string_view> used;
+  for (Stream stream : kStreams) {
+    const auto& names = config.streams[size_t(stream)].sinks;
+    used.insert(used.end(), names.begin(), names.end());
+    const Node* list = find_path(tree, {"streams", stream_name(stream), "sinks"});
+    if (!list || !list->is_list()) continue;
+    for (size_t i = 0; i < list->items.size(); ++i) {
+      const Node& item = list->items[i];
+      const std::string path =
+          "streams." + std::string(stream_name(stream)) + ".sinks[" + std::to_string(i) + "]";
+      if (!item.is_scalar() || item.unusable) continue;
+      const auto same = [&](const Node& other) { return other.is_scalar() && other.text == item.text; };
+      if (std::find_if(list->items.begin(), list->items.begin() + ptrdiff_t(i), same) !=
+          list->items.begin() + ptrdiff_t(i))
+        report.error(item.where, path, "names " + item.text + " a second time: leave it out");
+      else if (std::find(known.begin(), known.end(), item.text) == known.end())
+        report.error(item.where, path, "there is no sink named \"" + item.text + "\": add it under sinks",
+                     did_you_mean(item.text, known));
+    }
+  }
+  for (const ComponentConfig& sink : config.sinks) {
+    if (std::find(used.begin(), used.end(), sink.name) != used.end()) continue;
+    report.note(sink.where, "sinks." + sink.name, "no stream names this sink: it gets no records");
+  }
+}
+
+void check_sizes(const Node& tree, const Config& config, Report& report) {
+  const int64_t record = config.limits.integer("record_bytes_max");
+  if (config.journal.integer("max_bytes") >= 2 * record) return;
+  const Node* journal = find_path(tree, {"journal", "max_bytes"});
+  const Node* limit = find_path(tree, {"limits", "record_bytes_max"});
+  const Node* at = journal ? journal : limit;
+  report.error(
+      at ? at->where : tree.where, "journal.max_bytes",
+      "must be at least twice limits.record_bytes_max: write " + format_bytes(2 * record) + " or more");
+}
+
+void check_whitelists(const Node& tree, Report& report) {
+  for (Stream stream : kStreams) {
+    const Node* node = find_path(tree, {"streams", stream_name(stream), "context_diff"});
+    if (!node || !node->is_map()) continue;
+    const std::string path = path_of(*node, "streams." + std::string(stream_name(stream)), "context_diff");
+    const Node* mode = node->find("mode");
+    const Node* whitelist = node->find("whitelist");
+    const bool listed = mode && mode->text == "whitelist";
+    if (listed && !whitelist)
+      report.note(mode->where, path + ".mode", "without a whitelist beside it nothing is kept");
+    if (!listed && whitelist)
+      report.note(whitelist->where, path + ".whitelist",
+                  "is read with mode: whitelist only, so it changes nothing here");
+  }
+}
+
+}  // namespace
+
+void cross_check(const Node& tree, const Config& config, Report& report) {
+  check_sizes(tree, config, report);
+  check_whitelists(tree, report);
+  check_paths(tree, config, report);
+  check_addresses(tree, config, report);
+  // With a file that could not be read, a name that seems unknown may well be known there.
+  if (!report.incomplete()) check_routes(tree, config, report);
+}
+
+}  // namespace weir::config

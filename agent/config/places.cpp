@@ -1,0 +1,39 @@
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "agent/config/config.h"
+
+namespace weir {
+namespace {
+
+/// Empty where the variable is unset or empty.
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+/// The XDG specification: a relative path is to be ignored.
+std::string directory_variable(const char* name) {
+  std::string value = variable(name);
+  return value.starts_with('/') ? value : "";
+}
+
+}  // namespace
+
+Result<std::string> default_ingest_socket() {
+  if (std::string path = variable("WEIR_SOCKET"); !path.empty()) return path;
+  if (geteuid() == 0) return "/run/weir/weir.sock";
+  if (const std::string dir = directory_variable("XDG_RUNTIME_DIR"); !dir.empty())
+    return dir + "/weir/weir.sock";
+  return fail("there is no default place for the ingest socket here: set $WEIR_SOCKET");
+}
+
+Result<std::string> default_data_dir() {
+  if (geteuid() == 0) return "/var/lib/weir";
+  if (const std::string dir = directory_variable("XDG_STATE_HOME"); !dir.empty()) return dir + "/weir";
+  if (const std::string dir = directory_variable("HOME"); !dir.empty()) return dir + "/.local/state/weir";
+  return fail("there is no default data directory without $HOME: set data_dir or $XDG_STATE_HOME");
+}
+
+}  // namespace weir

@@ -1,0 +1,108 @@
+#include "agent/config/section.h"
+
+namespace weir {
+namespace {
+
+using config::SectionType;
+
+/// `key: value` of one option, without indentation.
+std::string line_of(const Option& option, const OptionValue& value) {
+  return std::string(option.name) + ": " + format_option(option, value) + "\n";
+}
+
+void print_settings(std::string& out, const OptionTable& table, const Settings& settings,
+                    std::string_view indent) {
+  for (const Option& option : table) {
+    const auto it = settings.values().find(option.name);
+    const bool unset = it == settings.values().end() || std::holds_alternative<std::monostate>(it->second);
+    if (unset && !option.nullable) continue;  // not written and without a default: nothing to say
+    out += indent;
+    out += line_of(option, it == settings.values().end() ? OptionValue{} : it->second);
+  }
+}
+
+void print_fixed(std::string& out, const SectionType& section, const Settings& settings) {
+  out += std::string(section.path) + ":  # " + std::string(section.sentence) + "\n";
+  print_settings(out, section.options, settings, "  ");
+}
+
+void print_components(std::string& out, std::string_view group,
+                      const std::vector<ComponentConfig>& components,
+                      const std::vector<ComponentType>& types) {
+  if (components.empty()) {
+    out += std::string(group) + ": {}\n";
+    return;
+  }
+  out += std::string(group) + ":\n";
+  for (const ComponentConfig& component : components) {
+    out += "  " + format_yaml_string(component.name) + ":\n    type: " + component.type + "\n";
+    if (const ComponentType* type = config::find_type(types, component.type))
+      print_settings(out, type->options, component.settings, "    ");
+  }
+}
+
+std::string_view mode_name(SignatureMode mode) {
+  if (mode == SignatureMode::hash) return "hash";
+  return mode == SignatureMode::type_only ? "type_only" : "type_and_identity";
+}
+
+std::string_view mode_name(ContextDiffMode mode) {
+  if (mode == ContextDiffMode::none) return "none";
+  return mode == ContextDiffMode::whitelist ? "whitelist" : "full";
+}
+
+Settings settings_of(const ContextDiffOptions& diff) {
+  Settings out;
+  out.set("mode", std::string(mode_name(diff.mode)));
+  out.set("whitelist", diff.whitelist);
+  out.set("max_value_len", diff.max_value_len);
+  out.set("snapshots", diff.snapshots);
+  out.set("max_traces", diff.max_traces);
+  out.set("max_context_bytes", diff.max_context_bytes);
+  out.set("idle", diff.idle_ns);
+  return out;
+}
+
+void print_stream(std::string& out, Stream name, const StreamConfig& stream) {
+  Settings plain;
+  plain.set("enabled", stream.enabled);
+  plain.set("sinks", stream.sinks);
+  out += "  " + std::string(stream_name(name)) + ":";
+  out += stream.enabled && stream.sinks.empty() ? "  # no sink: kept on the tape only\n" : "\n";
+  print_settings(out, config::stream_section().options, plain, "    ");
+  if (stream.signature)
+    out += "    signature: {mode: " + std::string(mode_name(stream.signature->mode)) + "}\n";
+  if (stream.context_diff) {
+    Settings diff = settings_of(*stream.context_diff);
+    out += "    context_diff:\n";
+    const bool unused =
+        stream.context_diff->mode != ContextDiffMode::whitelist && stream.context_diff->whitelist.empty();
+    for (const Option& option : config::context_diff_section().options)
+      if (!(unused && option.name == "whitelist"))
+        out += "      " + line_of(option, diff.values().find(option.name)->second);
+  }
+}
+
+}  // namespace
+
+std::string print_config(const Config& config, const std::vector<ComponentType>& listener_types,
+                         const std::vector<ComponentType>& sink_types) {
+  std::string out;
+  print_components(out, "listen", config.listen, listener_types);
+  out += "control:\n  path: " + format_yaml_string(config.control_path) + "\n";
+  Settings top;
+  top.set("data_dir", config.data_dir);
+  top.set("drain_timeout", config.drain_timeout_ns);
+  print_settings(out, config::top_section().options, top, "");
+  print_fixed(out, config::journal_section(), config.journal);
+  print_fixed(out, config::limits_section(), config.limits);
+  print_fixed(out, config::clients_section(), config.clients);
+  print_fixed(out, config::quarantine_section(), config.quarantine);
+  print_fixed(out, config::log_section(), config.log);
+  out += "streams:\n";
+  for (Stream stream : kStreams) print_stream(out, stream, config.streams[size_t(stream)]);
+  print_components(out, "sinks", config.sinks, sink_types);
+  return out;
+}
+
+}  // namespace weir

@@ -1,0 +1,241 @@
+#include "agent/config/schema.h"
+
+#include <algorithm>
+
+namespace weir::config {
+namespace {
+
+struct FutureWords {
+  std::string_view where;
+  std::vector<std::string_view> words;
+};
+
+const std::vector<FutureWords>& future_words() {
+  static const std::vector<FutureWords> table{
+      {"", {"web", "tls", "sandbox"}},
+      {"journal", {"path"}},
+      {"journal.type", {"disk"}},
+      {"limits", {"per_uid"}},
+      {"streams.*", {"set", "redact", "sample"}},
+      {"listen.*", {"tls"}},
+      {"listen.*.type", {"ring", "http", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
+      {"sinks.*", {"where", "trace_slice", "max_lag_bytes", "start", "rotate", "compress", "batch", "tls"}},
+      {"sinks.*.type",
+       {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
+        "syslog", "redis", "postgres", "sqlite", "elasticsearch"}},
+      {"sinks.*.format", {"text"}},
+  };
+  return table;
+}
+
+}  // namespace
+
+const SectionType& top_section() {
+  static const SectionType section{
+      "",
+      "At the top level of the file.",
+      {{.name = "data_dir",
+        .type = OptionType::path,
+        .sentence = "Directory of the quarantine files. Null: `/var/lib/weir` as root, else "
+                    "`$XDG_STATE_HOME/weir` or "
+                    "`~/.local/state/weir`.",
+        .nullable = true},
+       {.name = "drain_timeout",
+        .type = OptionType::duration,
+        .default_text = "1s",
+        .sentence = "How long an orderly stop waits for sinks to take what is in the journal.",
+        .min = 0,
+        .max = 3'600'000'000'000}}};
+  return section;
+}
+
+const SectionType& control_section() {
+  static const SectionType section{
+      "control",
+      "The socket of `weir status`, `tail` and `reload`.",
+      {{.name = "path",
+        .type = OptionType::path,
+        .sentence =
+            "Path of the control socket. Null: `control.sock` beside the first Unix listener's socket.",
+        .nullable = true}}};
+  return section;
+}
+
+const SectionType& journal_section() {
+  static const SectionType section{
+      "journal",
+      "Where records wait for their sinks, and the tape that `weir tail -n` reads.",
+      {{.name = "type",
+        .type = OptionType::choice,
+        .default_text = "memory",
+        .sentence = "`memory` survives nothing and costs nothing.",
+        .choices = {"memory"}},
+       {.name = "max_bytes",
+        .type = OptionType::bytes,
+        .default_text = "64MiB",
+        .sentence =
+            "Total size in bytes; when a sink lags this far behind, its `when_full` decides. At least twice "
+            "`limits.record_bytes_max`.",
+        .min = 1 << 20,
+        .max = 1LL << 40}}};
+  return section;
+}
+
+const SectionType& limits_section() {
+  static const SectionType section{
+      "limits",
+      "What a producer may send.",
+      {{.name = "record_bytes_max",
+        .type = OptionType::bytes,
+        .default_text = "256KiB",
+        .sentence = "Longest record in bytes, without its line feed; a longer one is refused as `too_long`.",
+        .min = 1 << 10,
+        .max = 8 << 20}}};
+  return section;
+}
+
+const SectionType& clients_section() {
+  static const SectionType section{
+      "clients",
+      "What is remembered of clients that number their records.",
+      {{.name = "memory",
+        .type = OptionType::duration,
+        .default_text = "24h",
+        .sentence = "How long the last number of a client that is away is remembered.",
+        .min = 1'000'000'000,
+        .max = 366LL * 86'400'000'000'000},
+       {.name = "max",
+        .type = OptionType::integer,
+        .default_text = "100000",
+        .sentence = "How many clients are remembered, the least recently seen goes first.",
+        .min = 1,
+        .max = 100'000'000}}};
+  return section;
+}
+
+const SectionType& quarantine_section() {
+  static const SectionType section{
+      "quarantine",
+      "Refused records, in `data_dir/quarantine`.",
+      {{.name = "raw",
+        .type = OptionType::boolean,
+        .default_text = "true",
+        .sentence =
+            "Whether the refused bytes themselves (at most the first 64 KiB) are kept beside the reason."}}};
+  return section;
+}
+
+const SectionType& log_section() {
+  static const SectionType section{"log",
+                                   "The agent's own log on stderr.",
+                                   {{.name = "level",
+                                     .type = OptionType::choice,
+                                     .default_text = "info",
+                                     .sentence = "The least severe level that is written.",
+                                     .choices = {"trace", "debug", "info", "warn", "error"}}}};
+  return section;
+}
+
+const SectionType& stream_section() {
+  static const SectionType section{
+      "streams.<name>",
+      "One of `trace`, `log`, `telemetry` and `monitoring`. A stream that is not named is enabled and goes "
+      "to no sink: "
+      "its records live on the tape only.",
+      {{.name = "enabled",
+        .type = OptionType::boolean,
+        .default_text = "true",
+        .sentence = "`false`: its records are counted as `disabled` and go nowhere."},
+       {.name = "sinks",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Names of the sinks that get this stream."}}};
+  return section;
+}
+
+const SectionType& signature_section() {
+  static const SectionType section{
+      "streams.<name>.signature",
+      "How messages (`msg_in`, `msg_out`) are named. Always on for `trace`, for other streams when written.",
+      {{.name = "mode",
+        .type = OptionType::choice,
+        .default_text = "type_only",
+        .sentence = "`type_only` keeps the type name, `type_and_identity` also an identity, `hash` also a "
+                    "SHA-256 of the "
+                    "message.",
+        .choices = {"type_only", "type_and_identity", "hash"}}}};
+  return section;
+}
+
+const SectionType& context_diff_section() {
+  static const SectionType section{
+      "streams.<name>.context_diff",
+      "What is kept of the context around a step. Always on for `trace`, for other streams when written.",
+      {{.name = "mode",
+        .type = OptionType::choice,
+        .default_text = "full",
+        .sentence = "`full` keeps all keys, `whitelist` the listed ones, `none` nothing. In a "
+                    "`runtime.tracing` tree the "
+                    "default is `none`.",
+        .choices = {"none", "whitelist", "full"}},
+       {.name = "whitelist",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Keys kept by `mode: whitelist`; a dotted entry reaches into objects."},
+       {.name = "max_value_len",
+        .type = OptionType::integer,
+        .default_text = "256",
+        .sentence = "Longest string within a kept value, in code points; what is longer is cut.",
+        .min = 1,
+        .max = 8 << 20},
+       {.name = "snapshots",
+        .type = OptionType::boolean,
+        .default_text = "true",
+        .sentence = "`false` keeps only `ctx_diff`: before and after become null."},
+       {.name = "max_traces",
+        .type = OptionType::integer,
+        .default_text = "10000",
+        .sentence = "How many contexts are remembered for producers that send only `ctx` or its changes.",
+        .min = 1,
+        .max = 10'000'000},
+       {.name = "max_context_bytes",
+        .type = OptionType::bytes,
+        .default_text = "16MiB",
+        .sentence = "Memory of those contexts in bytes.",
+        .min = 1 << 10,
+        .max = 1LL << 40},
+       {.name = "idle",
+        .type = OptionType::duration,
+        .default_text = "10m",
+        .sentence = "After this time without a record a context is forgotten.",
+        .min = 1'000'000,
+        .max = 366LL * 86'400'000'000'000}}};
+  return section;
+}
+
+std::vector<const SectionType*> all_sections() {
+  return {&top_section(),       &control_section(),     &journal_section(), &limits_section(),
+          &clients_section(),   &quarantine_section(),  &log_section(),     &stream_section(),
+          &signature_section(), &context_diff_section()};
+}
+
+const std::vector<std::string_view>& top_level_names() {
+  static const std::vector<std::string_view> names{"listen",        "control", "data_dir",   "journal",
+                                                   "limits",        "clients", "quarantine", "log",
+                                                   "drain_timeout", "streams", "sinks",      "runtime"};
+  return names;
+}
+
+bool is_future(std::string_view where, std::string_view word) {
+  for (const FutureWords& group : future_words())
+    if (group.where == where)
+      return std::find(group.words.begin(), group.words.end(), word) != group.words.end();
+  return false;
+}
+
+const Option* find_option(const OptionTable& table, std::string_view name) {
+  const auto it = std::find_if(table.begin(), table.end(), [&](const Option& o) { return o.name == name; });
+  return it == table.end() ? nullptr : &*it;
+}
+
+}  // namespace weir::config
