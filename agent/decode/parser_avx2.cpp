@@ -1,0 +1,28 @@
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "agent/decode/decoder.h"
+#include "agent/decode/parser.h"
+#include "agent/decode/reserved.h"
+
+// Only our own code in a namespace of its own is compiled for the newer processors: an inline function of a library
+// header compiled so could replace the plain one at link time.
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+namespace weir::decode {
+namespace avx2 {
+namespace {
+#define WEIR_AVX2
+#include "agent/decode/scan.h"
+
+#include "agent/decode/parse_record.h"
+}  // namespace
+}  // namespace avx2
+
+Fault parse_record_avx2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
+                        Workspace& work) {
+  return avx2::RecordParser(text, out, work).parse(default_stream);
+}
+}  // namespace weir::decode
+#pragma GCC pop_options

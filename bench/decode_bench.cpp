@@ -1,0 +1,64 @@
+// Nanoseconds per record of the decoder.   decode_bench FILE...   (newline-delimited JSON, see tests and bench data)
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "agent/decode/parser.h"
+
+namespace {
+
+using weir::decode::ParseRecord;
+
+struct Lines {
+  std::string bytes;  // 64 readable bytes behind the last line
+  std::vector<std::string_view> lines;
+};
+
+Lines read_lines(const char* path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  Lines out{text.str(), {}};
+  const size_t size = out.bytes.size();
+  out.bytes.append(64, '\0');
+  for (size_t begin = 0, end; (end = out.bytes.find('\n', begin)) < size; begin = end + 1) {
+    out.lines.emplace_back(out.bytes.data() + begin, end - begin);
+  }
+  return out;
+}
+
+double best_ns(const Lines& input, ParseRecord parse, size_t& faults) {
+  weir::FieldTable table;
+  weir::decode::Workspace work;
+  double best = 1e18;
+  for (int round = 0; round < 15; ++round) {
+    faults = 0;
+    const auto start = std::chrono::steady_clock::now();
+    for (const std::string_view line : input.lines) faults += bool(parse(line, {}, table, work));
+    const std::chrono::duration<double, std::nano> spent = std::chrono::steady_clock::now() - start;
+    best = std::min(best, spent.count() / double(input.lines.size()));
+  }
+  return best;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const Lines input = read_lines(argv[i]);
+    if (input.lines.empty()) continue;
+    const double bytes = double(input.bytes.size() - 64) / double(input.lines.size());
+    struct Row {
+      const char* name;
+      ParseRecord parse;
+    };
+    for (const Row& row : {Row{"sse2", weir::decode::parse_record_sse2}, Row{"best", weir::decode::choose_parse_record()}}) {
+      size_t faults = 0;
+      const double ns = best_ns(input, row.parse, faults);
+      std::printf("%s %s: %.0f bytes, %.1f ns per record, %.2f GB/s, %zu faults\n", argv[i], row.name, bytes, ns,
+                  bytes / ns, faults);
+    }
+  }
+}
