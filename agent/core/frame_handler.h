@@ -46,7 +46,8 @@ struct ClientState {
   uint64_t last_seq = 0;  ///< highest number disposed of, nothing missing below
   uint64_t gaps = 0;      ///< numbers that never came
   int64_t last_seen_ns = 0;  ///< monotonic
-  std::function<void()> taken_over;  ///< says bye to the connection that serves it now; empty when there is none
+  const void* owner = nullptr;       ///< the Producer that serves it now
+  std::function<void()> taken_over;  ///< says bye to that connection
 };
 
 /// A refusal to be told to a numbered client.
@@ -84,6 +85,8 @@ class FrameHandler {
   /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at least
   /// 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
   virtual Intake on_frame(Producer& producer, std::string_view payload_untrusted) = 0;
+  /// The last line of a connection, without line feed: taken if it is whole, else counted as truncated (not numbered).
+  virtual Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) = 0;
   /// A line that never became a frame: too_long (numbered) or truncated (not numbered). `head_untrusted` is at most its first
   /// 64 KiB, `length` all of it.
   virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted, uint64_t length) = 0;

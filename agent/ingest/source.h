@@ -20,8 +20,13 @@ class Source {
   virtual bool drained() const = 0;
   /// Closes everything. Safe without start(), safe twice.
   virtual void stop() noexcept = 0;
+  /// Takes another name and other options for the same address, without closing anything.
+  virtual Result<void> reconfigure(const std::string& name, const Settings& settings) = 0;
+  /// Tells numbered clients a policy that has changed (interface.md section 2). `policy` is a JSON object.
+  virtual void push_policy(const std::string& policy) = 0;
   /// As in the ready line: `unix:/run/weir/weir.sock`, `tcp:127.0.0.1:4320` (the real port).
   virtual std::string address() const = 0;
+  virtual std::shared_ptr<SourceStats> stats() const = 0;
 };
 
 }  // namespace weir

@@ -40,6 +40,8 @@ enum class StartAt { oldest, end };
 /// block: append answers `full`. drop_oldest: the cursor jumps, the skipped records are counted.
 enum class WhenFull { block, drop_oldest };
 
+Totals& operator+=(Totals& to, const Totals& more);
+
 /// Consecutive entries of one block.
 struct BatchSlice {
   std::shared_ptr<Block> block;
@@ -52,6 +54,7 @@ struct BatchView {
   StreamSet streams;
   Position begin = 0, end = 0;  ///< positions covered, records of other streams included
   uint64_t records = 0, bytes = 0;  ///< of `streams` only
+  Totals covered;                   ///< of everything between begin and end
   bool empty() const { return records == 0; }
 
   /// fn(std::string_view line_with_lf, Stream), in order.
@@ -93,8 +96,10 @@ class Cursor {
   virtual CursorStatus status() const = 0;
   /// From now on next() hands out what is there without waiting for a full step (drain, reload, rotation).
   virtual void flush() = 0;
-  /// Which streams it reads, from its committed position on. Never while a batch is out.
+  /// Which streams it reads, from its committed position on.
   virtual void set_streams(StreamSet streams) = 0;
+  /// Nothing that is appended from now on belongs to it (its sink was removed); what lies before is its lag.
+  virtual void end_here() = 0;
 };
 
 struct JournalStatus {
@@ -118,7 +123,8 @@ class Journal {
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
-  /// A name that was open before goes on where it was. `when_full` of tail cursors is drop_oldest.
+  /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.
+  /// The journal must outlive its cursors.
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                               WhenFull when_full) = 0;
   virtual JournalStatus status() const = 0;

@@ -8,6 +8,7 @@
 #include "agent/core/clock.h"
 #include "agent/core/io.h"
 #include "agent/core/options.h"
+#include "agent/core/quarantine.h"
 #include "agent/core/result.h"
 #include "agent/journal/journal.h"
 
@@ -15,12 +16,19 @@ namespace weir {
 
 /// What became of a batch: a value, not a convention (architecture.md section 6).
 struct Delivery {
-  enum class Kind { delivered, retry, refused, misconfigured };
+  enum class Kind {
+    delivered,
+    retry,          ///< transient, at the other side
+    down,           ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, same batch again
+    refused,        ///< permanent, for some records: to quarantine
+    misconfigured,  ///< permanent, for all: slow retry, nothing thrown away
+  };
   Kind kind = Kind::delivered;
-  std::string error;                ///< for retry, refused, misconfigured: what the other side said
-  std::vector<uint64_t> refused;    ///< Kind::refused: indexes within the batch, ascending; the others were delivered
+  std::string error;              ///< for all but delivered: what the other side or the system said
+  std::vector<uint64_t> refused;  ///< Kind::refused: indexes within the batch, ascending; the others were delivered
   static Delivery delivered() { return {}; }
   static Delivery retry(std::string error) { return {Kind::retry, std::move(error), {}}; }
+  static Delivery down(std::string error) { return {Kind::down, std::move(error), {}}; }
   static Delivery misconfigured(std::string error) { return {Kind::misconfigured, std::move(error), {}}; }
 };
 
@@ -32,13 +40,12 @@ class Sink {
   virtual ~Sink() = default;
   /// Local only: create, check rights. Never the network. Called again after a failure.
   virtual Result<void> open() = 0;
-  /// May block up to `deadline_ns` (monotonic) or until `stop`. Whole records only. A part that was already written when
-  /// a retry is answered must be remembered or undone, so that no record is written twice or torn.
-  virtual Delivery deliver(const BatchView& batch, int64_t deadline_ns, std::stop_token stop) = 0;
+  /// May block until `stop`. Whole records only. A part that was already written when retry or down is answered must be
+  /// remembered or undone, so that no record is written twice or torn.
+  virtual Delivery deliver(const BatchView& batch, std::stop_token stop) = 0;
   virtual void close() noexcept = 0;
   /// How it wants its batches.
   virtual BatchLimits batch_limits() const { return {}; }
-  /// SIGUSR1: open the output anew before the next batch.
   virtual WhenFull when_full() const { return WhenFull::drop_oldest; }
 };
 
@@ -47,6 +54,7 @@ struct SinkContext {
   std::string name;
   Io& io;
   const Clock& clock;
+  Quarantine* quarantine;  ///< the sink's own file there; may be null in tests
 };
 
 /// One kind of sink: its options and its maker.
@@ -58,5 +66,7 @@ struct SinkType {
 /// The list of all kinds, in sinks/registry.cpp: the one line a new sink adds.
 const std::vector<SinkType>& sink_types();
 const SinkType* find_sink_type(std::string_view name_or_alias);
+/// The same list as the configuration sees it.
+std::vector<ComponentType> sink_component_types();
 
 }  // namespace weir

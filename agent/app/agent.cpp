@@ -1,0 +1,139 @@
+#include "agent/app/agent.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "agent/app/control_server.h"
+#include "agent/app/reloader.h"
+#include "agent/app/topology.h"
+#include "agent/core/log.h"
+#include "agent/ingest/listeners.h"
+
+namespace weir {
+namespace {
+
+constexpr int kExitFailure = 1, kExitConfig = 78;
+
+/// Tells systemd (sd_notify(3)); nothing when it did not start us.
+void notify(const char* state) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (!path || (path[0] != '/' && path[0] != '@')) return;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  size_t length = std::strlen(path);
+  if (length >= sizeof address.sun_path) return;
+  std::memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  sendto(fd, state, std::strlen(state), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
+         socklen_t(offsetof(sockaddr_un, sun_path) + length));
+  close(fd);
+}
+
+void say_ready(Topology& topology, int ready_fd) {
+  std::string line = "weir: ready pid=" + std::to_string(getpid());
+  for (const std::string& address : topology.addresses()) line += " " + address;
+  line += "\n";
+  (void)!write(STDERR_FILENO, line.data(), line.size());
+  notify("READY=1");
+  if (ready_fd < 0) return;
+  (void)!write(ready_fd, "\n", 1);
+  close(ready_fd);
+}
+
+/// A link planted in place of the data directory would send the quarantine elsewhere (security.md, files).
+bool data_directory_is_safe(const std::string& path) {
+  struct stat st;
+  if (lstat(path.c_str(), &st) != 0) return true;  // made when first needed
+  const char* wrong = S_ISLNK(st.st_mode) ? "is a symbolic link" : !S_ISDIR(st.st_mode) ? "is not a directory" : nullptr;
+  if (wrong) std::fprintf(stderr, "weir: data_dir %s %s; give the real path\n", path.c_str(), wrong);
+  return !wrong;
+}
+
+class Signals {
+ public:
+  Signals(asio::io_context& io, Reloader& reloader, Topology& topology)
+      : io_(io), set_(io, SIGTERM, SIGINT, SIGHUP), reloader_(reloader), topology_(topology) {
+    set_.add(SIGUSR1);
+    wait();
+  }
+
+ private:
+  void wait() {
+    set_.async_wait([this](boost::system::error_code error, int signal) {
+      if (error) return;
+      if (signal == SIGTERM || signal == SIGINT) return io_.stop();
+      if (signal == SIGUSR1) topology_.reopen_sinks();
+      if (signal == SIGHUP) reload();
+      wait();
+    });
+  }
+  void reload() {
+    log::info("SIGHUP: reloading the configuration");
+    notify("RELOADING=1");
+    reloader_.request({}, [](const ReloadResult&) { notify("READY=1"); });
+  }
+  asio::io_context& io_;
+  asio::signal_set set_;
+  Reloader& reloader_;
+  Topology& topology_;
+};
+
+int run(const Config& config, const AgentOptions& options) {
+  const Clock& clock = system_clock();
+  Topology topology(config, clock, system_io());
+  Reloader reloader(topology, options.config, clock);
+  asio::io_context main_io{1};  // its coroutines read the journal: it goes first
+  if (auto started = reloader.start(config); !started) {
+    std::fprintf(stderr, "weir: %s\n", started.error().message.c_str());
+    return kExitFailure;
+  }
+  uint64_t left;
+  {
+    ControlServer control(main_io, topology, reloader, clock);
+    if (auto started = control.start(config.control_path); !started) {
+      std::fprintf(stderr, "weir: %s\n", started.error().message.c_str());
+      return kExitFailure;
+    }
+    Signals signals(main_io, reloader, topology);
+    say_ready(topology, options.ready_fd);
+    main_io.run();
+    notify("STOPPING=1");
+    control.stop();
+    reloader.stop();
+    left = topology.stop();
+  }
+  if (left > 0) std::fprintf(stderr, "weir: stopped with %llu records undelivered\n", static_cast<unsigned long long>(left));
+  return left > 0 ? kExitFailure : 0;
+}
+
+}  // namespace
+
+int run_agent(const AgentOptions& options) {
+  LoadedConfig loaded = load_config(options.config, listener_component_types(), sink_component_types());
+  if (!loaded.config) {
+    for (const ConfigError& e : loaded.errors) std::fprintf(stderr, "%s\n", e.text().c_str());
+    std::fprintf(stderr, "weir: %zu mistakes in the configuration; nothing was started\n", loaded.errors.size());
+    return kExitConfig;
+  }
+  const Config& config = *loaded.config;
+  log::set_level(config.log.text("level"));
+  for (const std::string& note : config.notes) log::warn("{}", note);
+  if (!data_directory_is_safe(config.data_dir)) return kExitFailure;
+  std::signal(SIGPIPE, SIG_IGN);
+  int code = run(config, options);
+  log::flush();
+  return code;
+}
+
+}  // namespace weir

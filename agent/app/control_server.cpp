@@ -1,0 +1,202 @@
+#include "agent/app/control_server.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <nlohmann/json.hpp>
+
+#include "agent/app/status_json.h"
+#include "agent/app/tail_stream.h"
+#include "agent/core/log.h"
+#include "agent/core/socket_path.h"
+#include "agent/ingest/intake_gate.h"
+
+namespace weir {
+namespace {
+
+namespace http = boost::beast::http;
+using Socket = asio::local::stream_protocol::socket;
+using Request = http::request<http::string_body>;
+using Response = http::response<http::string_body>;
+
+constexpr uint32_t kHeaderBytesMax = 16 << 10;
+constexpr uint64_t kBodyBytesMax = 4 << 20;
+constexpr auto kIdle = std::chrono::seconds(30);
+
+Response answer(const Request& request, http::status status, std::string body, std::string_view type = "application/json") {
+  Response response{status, request.version()};
+  response.set(http::field::server, "weir/" WEIR_VERSION);
+  response.set(http::field::content_type, {type.data(), type.size()});
+  response.keep_alive(request.keep_alive());
+  response.body() = std::move(body);
+  response.prepare_payload();
+  return response;
+}
+
+/// RFC 9457.
+Response problem(const Request& request, http::status status, std::string_view detail) {
+  nlohmann::ordered_json body = {{"type", "about:blank"},
+                                 {"title", std::string(http::obsolete_reason(status))},
+                                 {"status", unsigned(status)},
+                                 {"detail", detail}};
+  return answer(request, status, body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
+                "application/problem+json");
+}
+
+}  // namespace
+
+struct ControlServer::Shared {
+  asio::io_context& io;
+  Topology& topology;
+  Reloader& reloader;
+  const Clock& clock;
+  int64_t started_ns;
+  std::string path;
+  ino_t inode = 0;
+  asio::local::stream_protocol::acceptor acceptor{io};
+};
+
+namespace {
+
+using Shared = ControlServer::Shared;
+
+/// Waits for the apply thread's answer without holding up the main one.
+asio::awaitable<ReloadResult> reload(Shared& shared, ApplyOptions options) {
+  auto timer = std::make_shared<asio::steady_timer>(shared.io, asio::steady_timer::time_point::max());
+  auto result = std::make_shared<ReloadResult>();
+  shared.reloader.request(options, [timer, result, &io = shared.io](const ReloadResult& r) {
+    *result = r;
+    asio::post(io, [timer] { timer->cancel(); });
+  });
+  co_await timer->async_wait(kAwait);
+  co_return *result;
+}
+
+asio::awaitable<Response> on_reload(Shared& shared, const Request& request) {
+  nlohmann::json body = nlohmann::json::object();
+  if (!request.body().empty()) body = nlohmann::json::parse(request.body(), nullptr, false);
+  if (!body.is_object()) co_return problem(request, http::status::bad_request, "the body must be a JSON object, or empty");
+  auto flag = [&](const char* name) { return body.contains(name) && body[name] == true; };
+  ReloadResult result = co_await reload(shared, {flag("drain"), flag("drop_lag"), flag("wait")});
+  co_return answer(request, http::status::ok, reload_json(result));
+}
+
+asio::awaitable<Response> respond(Shared& shared, const Request& request) {
+  std::string_view target(request.target().data(), request.target().size());
+  std::string_view path = target.substr(0, target.find('?'));
+  bool get = request.method() == http::verb::get;
+  if (path == "/v1/reload") {
+    if (request.method() == http::verb::post) co_return co_await on_reload(shared, request);
+    co_return problem(request, http::status::method_not_allowed, "use POST");
+  }
+  if (path != "/v1/status" && path != "/healthz")
+    co_return problem(request, http::status::not_found, "known: GET /v1/status /v1/tail /healthz, POST /v1/reload");
+  if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
+  TopologyStatus status = shared.topology.status();
+  if (path == "/healthz") {
+    bool failed = status.journal.state == "failed";
+    co_return answer(request, failed ? http::status::service_unavailable : http::status::ok,
+                     "{\"status\":\"" + std::string(failed ? "failed" : "ok") + "\",\"journal\":\"" + status.journal.state + "\"}");
+  }
+  double uptime_s = double(shared.clock.monotonic_ns() - shared.started_ns) / 1e9;
+  co_return answer(request, http::status::ok, status_json(status, shared.reloader.state(), uptime_s));
+}
+
+/// True: the connection may be used again.
+asio::awaitable<bool> serve(Shared& shared, Socket& socket, const Request& request) {
+  std::string_view target(request.target().data(), request.target().size());
+  if (target.substr(0, target.find('?')) == "/v1/tail" && request.method() == http::verb::get) {
+    auto tail = parse_tail_request(target);
+    if (tail) {
+      co_await stream_tail(socket, std::move(*tail), shared.topology.journal());
+      co_return false;
+    }
+    Response response = problem(request, http::status::bad_request, tail.error().message);
+    co_await http::async_write(socket, response, kAwait);
+    co_return false;
+  }
+  Response response = co_await respond(shared, request);
+  auto [error, bytes] = co_await http::async_write(socket, response, kAwait);
+  co_return !error && response.keep_alive();
+}
+
+void close_when_idle(asio::steady_timer& timer, const std::shared_ptr<Socket>& socket) {
+  timer.expires_after(kIdle);
+  timer.async_wait([socket](boost::system::error_code error) {
+    boost::system::error_code ignored;
+    if (!error) socket->cancel(ignored);
+  });
+}
+
+asio::awaitable<void> serve_connection(std::shared_ptr<Shared> shared, std::shared_ptr<Socket> socket) {
+  boost::beast::flat_buffer buffer;
+  asio::steady_timer idle(shared->io);
+  for (bool again = true; again;) {
+    http::request_parser<http::string_body> parser;
+    parser.header_limit(kHeaderBytesMax);
+    parser.body_limit(kBodyBytesMax);
+    close_when_idle(idle, socket);
+    auto [error, bytes] = co_await http::async_read(*socket, buffer, parser, kAwait);
+    idle.cancel();
+    if (error == http::error::end_of_stream || error == asio::error::operation_aborted) break;
+    if (error) {
+      Response response = problem(Request{}, http::status::bad_request, "not a request that is understood: " + error.message());
+      response.keep_alive(false);
+      co_await http::async_write(*socket, response, kAwait);
+      break;
+    }
+    again = co_await serve(*shared, *socket, parser.get());
+  }
+  boost::system::error_code ignored;
+  socket->shutdown(Socket::shutdown_both, ignored);
+}
+
+asio::awaitable<void> accept_connections(std::shared_ptr<Shared> shared) {
+  while (shared->acceptor.is_open()) {
+    auto socket = std::make_shared<Socket>(shared->io);
+    auto [error] = co_await shared->acceptor.async_accept(*socket, kAwait);
+    if (!error) asio::co_spawn(shared->io, serve_connection(shared, socket), asio::detached);
+    else if (error == asio::error::operation_aborted) break;
+    else {
+      log::sampled(log::Level::error, "control.accept", "control socket: {}", error.message());
+      asio::steady_timer timer(shared->io, std::chrono::milliseconds(100));
+      co_await timer.async_wait(kAwait);
+    }
+  }
+}
+
+}  // namespace
+
+ControlServer::ControlServer(asio::io_context& io, Topology& topology, Reloader& reloader, const Clock& clock)
+    : shared_(new Shared{io, topology, reloader, clock, clock.monotonic_ns(), {}}) {}
+
+ControlServer::~ControlServer() { stop(); }
+
+Result<void> ControlServer::start(const std::string& path) {
+  UnixSocketOptions options;
+  options.mode = 0600;
+  auto fd = listen_unix(path, options);
+  if (!fd) return fail("control: " + fd.error().message);
+  shared_->path = path;
+  struct stat st;
+  if (lstat(path.c_str(), &st) == 0) shared_->inode = st.st_ino;
+  shared_->acceptor.assign(asio::local::stream_protocol(), *fd);
+  asio::co_spawn(shared_->io, accept_connections(shared_), asio::detached);
+  return {};
+}
+
+void ControlServer::stop() {
+  if (!shared_->acceptor.is_open()) return;
+  boost::system::error_code ignored;
+  shared_->acceptor.close(ignored);
+  struct stat st;
+  if (lstat(shared_->path.c_str(), &st) == 0 && st.st_ino == shared_->inode) unlink(shared_->path.c_str());
+}
+
+}  // namespace weir

@@ -1,0 +1,195 @@
+#include "agent/ingest/listener.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "agent/core/check.h"
+#include "agent/core/log.h"
+#include "agent/ingest/listeners.h"
+
+namespace weir {
+namespace {
+
+/// Connections accepted in one go, so that a flood of them does not hold up those that are there.
+constexpr int kAcceptsPerTurn = 64;
+constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+
+Peer peer_of(int fd) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  Peer peer;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) storage.ss_family = AF_UNSPEC;
+  char text[INET6_ADDRSTRLEN] = "";
+  if (storage.ss_family == AF_UNIX) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) {
+      peer.uid = credentials.uid;
+      peer.pid = credentials.pid;
+    }
+    peer.address = "unix:uid=" + std::to_string(credentials.uid) + ",pid=" + std::to_string(credentials.pid);
+  } else if (storage.ss_family == AF_INET) {
+    auto& in = reinterpret_cast<sockaddr_in&>(storage);
+    inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
+    peer.address = std::string("tcp:") + text + ":" + std::to_string(ntohs(in.sin_port));
+  } else if (storage.ss_family == AF_INET6) {
+    auto& in = reinterpret_cast<sockaddr_in6&>(storage);
+    inet_ntop(AF_INET6, &in.sin6_addr, text, sizeof text);
+    peer.address = std::string("tcp:[") + text + "]:" + std::to_string(ntohs(in.sin6_port));
+  }
+  return peer;
+}
+
+class Listener final : public Source, public std::enable_shared_from_this<Listener> {
+ public:
+  Listener(const ListenerType& type, std::string name, const Settings& settings, IngestContext& context)
+      : type_(type), settings_(settings), context_(context), socket_(context.io) {
+    stats_->name = std::move(name);
+    stats_->type = type.type.name;
+  }
+  ~Listener() override { close_socket(); }  // sessions hold their listener, so none is left
+
+  Result<void> start(FrameHandler& handler) override {
+    auto opened = type_.open(settings_);
+    if (!opened) return tl::unexpected(opened.error());
+    handler_ = &handler;
+    listen_ = *opened;
+    struct stat st;
+    if (!listen_.unlink_path.empty() && lstat(listen_.unlink_path.c_str(), &st) == 0) inode_ = st.st_ino, device_ = st.st_dev;
+    stats_->address = listen_.address;
+    socket_.assign(listen_.fd);
+    asio::co_spawn(context_.io, accept_loop(shared_from_this()), asio::detached);
+    return {};
+  }
+
+  void stop_accepting() override {
+    if (socket_.is_open()) {
+      accept_waiting(INT32_MAX);
+      close_socket();
+    }
+    for (Session* s : sessions_) s->drain();
+  }
+
+  bool drained() const override { return sessions_.empty(); }
+
+  void stop() noexcept override {
+    close_socket();
+    for (Session* s : sessions_) s->stop();
+  }
+
+  Result<void> reconfigure(const std::string& name, const Settings& settings) override {
+    if (type_.change) {
+      if (auto changed = type_.change(settings); !changed) return changed;
+    }
+    settings_ = settings;
+    stats_->name = name;
+    for (Session* s : sessions_) apply_options(s->producer());
+    return {};
+  }
+
+  void push_policy(const std::string& policy) override {
+    for (Session* s : sessions_) s->push_policy(policy);
+  }
+
+  std::string address() const override { return listen_.address; }
+  std::shared_ptr<SourceStats> stats() const override { return stats_; }
+
+ private:
+  static asio::awaitable<void> accept_loop(std::shared_ptr<Listener> self) {
+    while (self->socket_.is_open()) {
+      if (!self->accept_waiting(kAcceptsPerTurn)) {  // no descriptors left: the waiting ones keep until some are free
+        asio::steady_timer timer(self->context_.io, kAcceptRetry);
+        co_await timer.async_wait(kAwait);
+        continue;
+      }
+      co_await self->socket_.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
+    }
+  }
+
+  /// False when the system could not give a descriptor.
+  bool accept_waiting(int most) {
+    for (int i = 0; i < most; ++i) {
+      int fd = accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd >= 0) {
+        begin_session(fd);
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        return true;
+      } else if (errno != EINTR && errno != ECONNABORTED) {
+        log::sampled(log::Level::error, "accept", "{}: cannot accept a connection: {}; raise LimitNOFILE or `ulimit -n`",
+                     listen_.address, std::strerror(errno));
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void begin_session(int fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // acknowledgements go out at once; fails on Unix sockets
+    Producer producer;
+    producer.stats = stats_;
+    producer.peer = peer_of(fd);
+    apply_options(producer);
+    auto session = std::make_shared<Session>(context_, *handler_, fd, std::move(producer));
+    sessions_.insert(session.get());
+    session->start([self = shared_from_this()](Session& ended) { self->sessions_.erase(&ended); });
+  }
+
+  void apply_options(Producer& producer) const {
+    producer.default_stream =
+        settings_.null("default_stream") ? std::nullopt : parse_stream(settings_.text("default_stream"));
+    producer.stamp = settings_.boolean("stamp");
+  }
+
+  void close_socket() noexcept {
+    if (!socket_.is_open()) return;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    struct stat st;
+    if (!listen_.unlink_path.empty() && lstat(listen_.unlink_path.c_str(), &st) == 0 && st.st_ino == inode_ &&
+        st.st_dev == device_)
+      unlink(listen_.unlink_path.c_str());
+  }
+
+  const ListenerType& type_;
+  Settings settings_;
+  IngestContext& context_;
+  FrameHandler* handler_ = nullptr;
+  ListenSocket listen_;
+  ino_t inode_ = 0;
+  dev_t device_ = 0;
+  asio::posix::stream_descriptor socket_;
+  std::shared_ptr<SourceStats> stats_ = std::make_shared<SourceStats>();
+  std::set<Session*> sessions_;
+};
+
+}  // namespace
+
+std::shared_ptr<Source> make_listener(const ListenerType& type, std::string name, const Settings& settings,
+                                      IngestContext& context) {
+  return std::make_shared<Listener>(type, std::move(name), settings, context);
+}
+
+const ListenerType* find_listener_type(std::string_view name) {
+  for (const ListenerType& t : listener_types())
+    if (t.type.name == name) return &t;
+  return nullptr;
+}
+
+std::vector<ComponentType> listener_component_types() {
+  std::vector<ComponentType> types;
+  for (const ListenerType& t : listener_types()) types.push_back(t.type);
+  return types;
+}
+
+}  // namespace weir

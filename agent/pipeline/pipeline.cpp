@@ -1,0 +1,244 @@
+#include "agent/pipeline/pipeline.h"
+
+#include <sys/random.h>
+
+#include <cstring>
+
+#include "agent/core/check.h"
+#include "agent/core/log.h"
+
+namespace weir {
+
+Pipeline::Pipeline(Journal& journal, Quarantine& quarantine, const Clock& clock)
+    : journal_(journal), quarantine_(quarantine), clock_(clock), clients_(clock) {}
+
+Pipeline::~Pipeline() = default;
+
+void Pipeline::apply(PipelineSetup setup) {
+  clients_.set_limits(setup.client_memory_ns, setup.clients_max);
+  setup_ = std::move(setup);
+}
+
+void Pipeline::begin_turn() {
+  if (turn_ns_ != 0) return;
+  turn_ns_ = clock_.wall_ns();
+  format_rfc3339(turn_time_, turn_ns_);
+}
+
+Intake Pipeline::on_frame(Producer& producer, std::string_view payload) {
+  begin_turn();
+  producer.stats->bytes += payload.size();
+  if (!is_array_line(payload)) [[likely]] {
+    on_record(producer, payload);
+    return Intake::taken;
+  }
+  if (Fault fault = splitter_.split(payload)) {
+    reject(producer, producer.client ? producer.next_seq++ : 0, fault, payload, payload.size());
+  } else {
+    for (Span element : splitter_.elements()) on_record(producer, element.of(payload));
+  }
+  return Intake::taken;
+}
+
+Intake Pipeline::on_last_frame(Producer& producer, std::string_view payload) {
+  // Whole means: JSON to its end. A cut may also fall into a character.
+  Fault fault = is_array_line(payload) ? splitter_.split(payload)
+                                       : decoder_.decode(payload, producer.default_stream, fields_);
+  if (fault.reason != Reason::bad_json && fault.reason != Reason::bad_utf8) return on_frame(producer, payload);
+  on_bad_frame(producer, Reason::truncated, payload, payload.size());
+  return Intake::taken;
+}
+
+void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view head, uint64_t length) {
+  begin_turn();
+  producer.stats->bytes += length;
+  bool numbered = reason != Reason::truncated && producer.client;
+  Fault fault{reason, 0, reason == Reason::truncated ? "the connection ended within the record"
+                                                     : "longer than limits.record_bytes_max"};
+  reject(producer, numbered ? producer.next_seq++ : 0, fault, head, length);
+}
+
+void Pipeline::on_record(Producer& producer, std::string_view payload) {
+  SourceStats& stats = *producer.stats;
+  uint64_t seq = 0;
+  if (producer.client) {
+    seq = producer.next_seq++;
+    if (seq <= producer.client->last_seq) {  // stored before: before the processors, so no state changes twice
+      ++stats.received, ++stats.accepted, ++stats.duplicate;
+      return;
+    }
+  }
+  if (Fault fault = decoder_.decode(payload, producer.default_stream, fields_)) {
+    reject(producer, seq, fault, payload, payload.size());
+    return;
+  }
+  StreamStats& stream_stats = stream_stats_[size_t(fields_.stream)];
+  ++stream_stats.records;
+  stream_stats.bytes += payload.size();
+  PipelineStream& stream = setup_.streams[size_t(fields_.stream)];
+  if (!stream.enabled) {
+    ++stats.received, ++stats.accepted, ++stats.disabled;
+    return;
+  }
+  RecordView record{payload, fields_};
+  edits_.reset(payload, fields_.member_count);
+  for (auto& processor : stream.processors) {
+    Verdict verdict = processor->process(record, edits_);
+    if (!verdict.kept()) {
+      ++stats.received, ++stats.accepted;
+      auto rule = stats.dropped_by_rule.find(verdict.dropped_by);
+      if (rule == stats.dropped_by_rule.end()) rule = stats.dropped_by_rule.emplace(verdict.dropped_by, 0).first;
+      ++rule->second;
+      return;
+    }
+  }
+  render(producer, record);
+}
+
+void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view head, uint64_t length) {
+  ++producer.stats->received;
+  ++producer.stats->rejected[size_t(fault.reason)];
+  quarantine_.add_reject(turn_ns_, producer, seq, fault, head, length);
+  if (seq > 0) producer.rejects.push_back({seq, fault});
+  log::sampled(log::Level::warn, producer.stats->name, "{}: record refused from {}: {} at byte {}: {}", producer.stats->name,
+               producer.peer.address, reason_name(fault.reason), fault.offset, fault.detail);
+}
+
+void Pipeline::render(Producer& producer, const RecordView& record) {
+  add_agent_fields(producer, record);
+  size_t bytes_max = edits_.empty() ? record.line.size() : edits_.rendered_bytes_max();
+  char* begin = reserve(producer, bytes_max + 1);
+  char* end;
+  if (edits_.empty()) {
+    std::memcpy(begin, record.line.data(), record.line.size());
+    end = begin + record.line.size();
+  } else {
+    end = edits_.render(begin);
+    WEIR_CHECK(size_t(end - begin) <= bytes_max);
+  }
+  *end++ = '\n';
+  size_t bytes = size_t(end - begin);
+  block_->add_line(bytes, record.fields.stream);
+  ++open_.entry_count;
+  ++open_.totals.records[size_t(record.fields.stream)];
+  open_.totals.bytes[size_t(record.fields.stream)] += bytes;
+}
+
+/// What the agent adds behind all sent fields (records.md section 2). A producer cannot forge them: one it sent is replaced.
+void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
+  const FieldTable& f = record.fields;
+  auto add = [&](Field field, auto&& write) {
+    if (f.sent(field)) edits_.replace(f[field].value);
+    else edits_.append(field_name(field));
+    write();
+    edits_.end();
+  };
+  auto time = [&] {
+    edits_.text("\"");
+    edits_.text({turn_time_, sizeof turn_time_});
+    edits_.text("\"");
+  };
+  if (f.stream != Stream::trace && !f.has(Field::ts)) add(Field::ts, time);
+  if (!producer.stamp) return;
+  add(Field::_peer, [&] {
+    const Peer& peer = producer.peer;
+    edits_.text(peer.uid ? "{\"uid\":" + std::to_string(*peer.uid) + ",\"pid\":" + std::to_string(peer.pid) + "}"
+                         : "{\"uid\":null,\"pid\":null}");
+  });
+  add(Field::_received, time);
+  add(Field::_id, [&] {
+    edits_.text("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\"");
+  });
+}
+
+/// Room for one line in the block. A full block closes what the turn has so far: its part of the turn is a transaction of its own.
+char* Pipeline::reserve(Producer& producer, size_t bytes) {
+  if (!block_ || block_->space() < bytes) {
+    close_transaction(producer);
+    block_ = journal_.new_block(bytes);
+    WEIR_CHECK(block_->space() >= bytes);
+  }
+  if (open_.entry_count == 0) {
+    open_.block = block_;
+    open_.first_entry = block_->entry_count();
+    open_.received_ns = turn_ns_;
+  }
+  return block_->tail();
+}
+
+void Pipeline::close_transaction(Producer& producer) {
+  if (open_.entry_count == 0) return;
+  pending_.push_back({std::move(open_), producer.stats, nullptr, 0});
+  open_ = {};
+}
+
+Intake Pipeline::on_turn_end(Producer& producer) {
+  bool records = open_.entry_count > 0 || !pending_.empty();
+  close_transaction(producer);
+  if (producer.client) {
+    uint64_t seq = producer.next_seq - 1;
+    if (records) pending_.back().client = producer.client, pending_.back().seq = seq;
+    else if (seq > producer.client->last_seq) producer.client->last_seq = seq;
+  }
+  if (turn_ns_ != 0) quarantine_.flush();
+  turn_ns_ = 0;
+  return append_pending();
+}
+
+Intake Pipeline::retry_pending() { return append_pending(); }
+
+Intake Pipeline::append_pending() {
+  while (!pending_.empty()) {
+    Pending& p = pending_.front();
+    uint64_t records = p.transaction.entry_count;
+    if (journal_.append(p.transaction) != AppendResult::taken) return Intake::pause;
+    p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
+    if (p.client && p.seq > p.client->last_seq) p.client->last_seq = p.seq;
+    pending_.pop_front();
+  }
+  return Intake::taken;
+}
+
+uint64_t Pipeline::pending_records() const {
+  uint64_t records = open_.entry_count;
+  for (const Pending& p : pending_) records += p.transaction.entry_count;
+  return records;
+}
+
+Result<Welcome> Pipeline::on_hello(Producer& producer, Hello hello) {
+  if (hello.client_id.empty()) {
+    uint64_t word;
+    WEIR_CHECK(getrandom(&word, sizeof word, 0) == ssize_t(sizeof word));
+    char text[32];
+    std::snprintf(text, sizeof text, "anon-%016llx", static_cast<unsigned long long>(word));
+    hello.client_id = text;
+  }
+  on_close(producer);
+  auto client = clients_.see(hello.client_id, producer.peer);
+  if (client->uid != producer.peer.uid) {
+    log::sampled(log::Level::warn, "not_yours", "{}: client_id in use by another uid", producer.peer.address);
+    return fail("not_yours");
+  }
+  if (client->owner && client->taken_over) client->taken_over();
+  client->owner = &producer;
+  client->taken_over = std::move(hello.taken_over);
+  client->pid = producer.peer.pid;
+  Welcome welcome{client->last_seq};
+  uint64_t expected = client->last_seq + 1;
+  producer.next_seq = hello.next_seq.value_or(expected);
+  if (producer.next_seq > expected) {
+    client->gaps += producer.next_seq - expected;
+    client->last_seq = producer.next_seq - 1;
+  }
+  producer.client = std::move(client);
+  return welcome;
+}
+
+void Pipeline::on_close(Producer& producer) {
+  if (!producer.client || producer.client->owner != &producer) return;
+  producer.client->owner = nullptr;
+  producer.client->taken_over = nullptr;
+  producer.client->last_seen_ns = clock_.monotonic_ns();
+}
+
+}  // namespace weir

@@ -1,0 +1,98 @@
+#pragma once
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/core/clock.h"
+#include "agent/core/edit_list.h"
+#include "agent/core/frame_handler.h"
+#include "agent/core/quarantine.h"
+#include "agent/decode/decoder.h"
+#include "agent/journal/journal.h"
+#include "agent/pipeline/clients.h"
+#include "agent/process/processor.h"
+
+namespace weir {
+
+struct PipelineStream {
+  bool enabled = true;
+  std::vector<std::unique_ptr<Processor>> processors;  ///< in their order (records.md section 5)
+};
+
+/// Everything of the pipeline that a reload changes.
+struct PipelineSetup {
+  std::array<PipelineStream, kStreamCount> streams;
+  std::string policy;  ///< JSON object (interface.md section 2)
+  int64_t client_memory_ns = 0;
+  size_t clients_max = 0;
+};
+
+/// What a stream has taken in, the disabled one too.
+struct StreamStats {
+  uint64_t records = 0, bytes = 0;
+};
+
+/// Frames in, transactions out: decode, number, process, render into the current block. Everything on the pipe thread.
+class Pipeline final : public FrameHandler {
+ public:
+  /// `journal`, `quarantine` (for refused input) and `clock` outlive it.
+  Pipeline(Journal& journal, Quarantine& quarantine, const Clock& clock);
+  ~Pipeline() override;
+
+  /// Between turns: from the next record on.
+  void apply(PipelineSetup setup);
+
+  Intake on_frame(Producer& producer, std::string_view payload_untrusted) override;
+  Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) override;
+  void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted, uint64_t length) override;
+  Intake on_turn_end(Producer& producer) override;
+  Result<Welcome> on_hello(Producer& producer, Hello hello) override;
+  void on_close(Producer& producer) override;
+  std::string policy() const override { return setup_.policy; }
+
+  /// After Journal::on_space: appends what waits. taken: sources may go on.
+  Intake retry_pending();
+  /// Records that were taken and are not in the journal yet.
+  uint64_t pending_records() const;
+
+  const ClientTable& clients() const { return clients_; }
+  const std::array<StreamStats, kStreamCount>& stream_stats() const { return stream_stats_; }
+
+ private:
+  /// A transaction of one source (a turn reads one connection).
+  struct Pending {
+    Transaction transaction;
+    std::shared_ptr<SourceStats> stats;
+    std::shared_ptr<ClientState> client;  ///< of the turn's last transaction: disposed up to `seq` with it
+    uint64_t seq = 0;
+  };
+  void on_record(Producer& producer, std::string_view payload);
+  void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload, uint64_t length);
+  void render(Producer& producer, const RecordView& record);
+  void add_agent_fields(Producer& producer, const RecordView& record);
+  char* reserve(Producer& producer, size_t bytes);
+  void close_transaction(Producer& producer);
+  Intake append_pending();
+  void begin_turn();
+
+  Journal& journal_;
+  Quarantine& quarantine_;
+  const Clock& clock_;
+  PipelineSetup setup_;
+  Decoder decoder_;
+  ArraySplitter splitter_;
+  FieldTable fields_;
+  EditList edits_;
+  ClientTable clients_;
+  std::array<StreamStats, kStreamCount> stream_stats_{};
+
+  std::shared_ptr<Block> block_;  ///< lines are rendered into its tail
+  Transaction open_;              ///< what the turn has rendered since the last close_transaction()
+  std::deque<Pending> pending_;   ///< closed, waiting for the journal; empty unless it is full
+  int64_t turn_ns_ = 0;           ///< wall clock of this turn; 0 between turns
+  char turn_time_[30];            ///< the same as RFC 3339
+};
+
+}  // namespace weir

@@ -1,0 +1,215 @@
+#include "agent/sinks/sink_runner.h"
+
+#include <algorithm>
+
+#include "agent/core/check.h"
+#include "agent/core/log.h"
+
+namespace weir {
+namespace {
+
+constexpr int64_t kMillisecond = 1'000'000;
+constexpr int64_t kRetryMin = 100 * kMillisecond, kRetryMax = 30'000 * kMillisecond;
+// Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
+constexpr int64_t kDownMin = 100 * kMillisecond, kDownMax = 2'000 * kMillisecond;
+constexpr int64_t kMisconfiguredRetry = 10'000 * kMillisecond;
+
+uint64_t sum(const std::map<std::string, uint64_t>& counters) {
+  uint64_t total = 0;
+  for (const auto& [name, n] : counters) total += n;
+  return total;
+}
+
+}  // namespace
+
+int64_t SinkStatus::conservation_error() const {
+  return int64_t(routed) - int64_t(delivered + sum(filtered) + sum(dropped) + sum(quarantined) + lag_records);
+}
+
+SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink,
+                       SinkPlace place, Quarantine& quarantine, const Clock& clock)
+    : name_(std::move(name)),
+      type_(std::move(type)),
+      sink_(std::move(sink)),
+      quarantine_(quarantine),
+      clock_(clock),
+      place_(std::move(place)),
+      streams_(streams),
+      random_(uint64_t(clock.wall_ns()) | 1) {
+  WEIR_CHECK(sink_ && place_.cursor);
+}
+
+SinkRunner::~SinkRunner() { stop(); }
+
+void SinkRunner::start() {
+  WEIR_CHECK(!worker_.joinable());
+  worker_ = std::jthread([this](std::stop_token stop) { run(stop); });
+}
+
+SinkPlace SinkRunner::stop() {
+  if (worker_.joinable()) {
+    worker_.request_stop();
+    worker_.join();
+  }
+  if (open_) sink_->close();
+  open_ = false;
+  std::lock_guard lock(mutex_);
+  return std::move(place_);
+}
+
+void SinkRunner::set_streams(StreamSet streams) {
+  std::lock_guard lock(mutex_);
+  streams_ = streams;
+  place_.cursor->set_streams(streams);
+}
+
+void SinkRunner::end_here() {
+  std::lock_guard lock(mutex_);
+  ended_ = true;
+  place_.cursor->end_here();
+}
+
+void SinkRunner::drop_lag() {
+  worker_.request_stop();
+  if (worker_.joinable()) worker_.join();
+  std::lock_guard lock(mutex_);
+  uint64_t left = place_.cursor->status().lag_records;
+  if (left > 0) log::warn("sink {}: removed with {} records undelivered, as asked", name_, left);
+}
+
+bool SinkRunner::drained() const {
+  std::lock_guard lock(mutex_);
+  return !place_.cursor || place_.cursor->status().lag_records == 0;
+}
+
+bool SinkRunner::wait_drained(int64_t deadline_ns, Position upto) {
+  std::unique_lock lock(mutex_);
+  place_.cursor->flush();
+  auto done = [&] {
+    CursorStatus s = place_.cursor->status();
+    return s.lag_records == 0 || s.position >= upto;
+  };
+  int64_t left = std::max<int64_t>(0, deadline_ns - clock_.monotonic_ns());
+  return changed_.wait_for(lock, std::chrono::nanoseconds(left), done);
+}
+
+SinkStatus SinkRunner::status() const {
+  std::lock_guard lock(mutex_);
+  SinkStatus s;
+  s.name = name_, s.type = type_, s.streams = streams_;
+  s.state = ended_ ? "draining" : state_;
+  s.last_error = last_error_;
+  s.delivered = place_.delivered, s.retries = place_.retries;
+  s.dropped = place_.dropped, s.quarantined = place_.quarantined;
+  if (state_ != "ok") s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
+  if (place_.cursor) {
+    CursorStatus c = place_.cursor->status();
+    s.routed = c.routed, s.lag_records = c.lag_records, s.lag_bytes = c.lag_bytes;
+    if (c.dropped_lag > 0) s.dropped["lag"] += c.dropped_lag;
+  }
+  return s;
+}
+
+void SinkRunner::run(std::stop_token stop) {
+  BatchView batch;
+  const BatchLimits limits = sink_->batch_limits();
+  if (!open(stop)) return;
+  while (!stop.stop_requested()) {
+    if (place_.cursor->next(batch, limits, -1, stop)) {
+      if (reopen_.exchange(false)) {
+        sink_->close();
+        open_ = false;
+        if (!open(stop)) return;
+      }
+      deliver(batch, stop);
+    } else if (drained()) {
+      std::unique_lock lock(mutex_);
+      changed_.notify_all();
+      if (ended_) return;
+    }
+  }
+}
+
+bool SinkRunner::open(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    auto result = sink_->open();
+    if (result) {
+      open_ = true;
+      set_ok();
+      return true;
+    }
+    back_off("down", result.error().message, kDownMin, kDownMax, stop);
+  }
+  return false;
+}
+
+void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
+  attempts_ = 0;
+  while (true) {
+    ++attempts_;
+    Delivery d = sink_->deliver(batch, stop);
+    switch (d.kind) {
+      case Delivery::Kind::delivered:
+      case Delivery::Kind::refused:
+        return finish(batch, d);
+      case Delivery::Kind::retry:
+        back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
+        break;
+      case Delivery::Kind::misconfigured:
+        back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
+        break;
+      case Delivery::Kind::down:
+        if (stop.stop_requested()) return;
+        sink_->close();
+        open_ = false;
+        back_off("down", d.error, kDownMin, kDownMax, stop);
+        if (!open(stop)) return;
+        break;
+    }
+    if (stop.stop_requested()) return;
+  }
+}
+
+void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {
+  if (!delivery.refused.empty()) {
+    size_t i = 0, n = 0;
+    batch.for_each([&](std::string_view line, Stream) {
+      if (n < delivery.refused.size() && delivery.refused[n] == i++)
+        ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_, line.substr(0, line.size() - 1));
+    });
+    quarantine_.flush();
+    log::sampled(log::Level::warn, "refused." + name_, "sink {}: {} records refused for good: {}; they are in the quarantine",
+                 name_, delivery.refused.size(), delivery.error);
+  }
+  std::lock_guard lock(mutex_);
+  place_.cursor->commit(batch);
+  place_.delivered += batch.records - delivery.refused.size();
+  if (!delivery.refused.empty()) place_.quarantined["refused"] += delivery.refused.size();
+  backoff_ns_ = 0;
+  if (state_ != "ok") {
+    log::info("sink {}: working again", name_);
+    state_ = "ok", retry_at_ns_ = 0;
+  }
+  changed_.notify_all();
+}
+
+void SinkRunner::set_ok() {
+  std::lock_guard lock(mutex_);
+  if (state_ == "down") log::info("sink {}: open again", name_);
+  state_ = "ok", retry_at_ns_ = 0;
+}
+
+void SinkRunner::back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
+                          std::stop_token stop) {
+  log::sampled(log::Level::error, "sink." + name_, "sink {}: {}: {}; its records wait in the journal", name_, state, error);
+  std::unique_lock lock(mutex_);
+  ++place_.retries;
+  state_ = state, last_error_ = error;
+  backoff_ns_ = std::clamp(backoff_ns_ * 2, min_ns, max_ns);
+  random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
+  int64_t wait = backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
+  retry_at_ns_ = clock_.monotonic_ns() + wait;
+  changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait), [] { return false; });
+}
+
+}  // namespace weir

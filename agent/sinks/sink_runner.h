@@ -1,0 +1,85 @@
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/core/clock.h"
+#include "agent/core/quarantine.h"
+#include "agent/journal/journal.h"
+#include "agent/sinks/sink.h"
+
+namespace weir {
+
+/// One consistent look at a sink (interface.md section 4). routed = delivered + filtered + dropped + quarantined + lag.
+struct SinkStatus {
+  std::string name, type, state, last_error;
+  StreamSet streams;
+  uint64_t routed = 0, delivered = 0;
+  std::map<std::string, uint64_t> filtered, dropped, quarantined;
+  uint64_t lag_records = 0, lag_bytes = 0, retries = 0;
+  double retry_in_s = 0;
+  int64_t conservation_error() const;
+};
+
+/// Counters and place of a sink: they belong to its name, and go from runner to runner when its options change.
+struct SinkPlace {
+  std::unique_ptr<Cursor> cursor;
+  uint64_t delivered = 0, retries = 0;
+  std::map<std::string, uint64_t> dropped, quarantined;
+};
+
+/// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting, quarantine and
+/// drain for every kind of sink. start() and stop() from the thread that changes the topology, status() from any.
+class SinkRunner {
+ public:
+  SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink, SinkPlace place,
+             Quarantine& quarantine, const Clock& clock);
+  ~SinkRunner();
+  void start();
+  /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without start().
+  SinkPlace stop();
+  /// Which streams are its own; it keeps running.
+  void set_streams(StreamSet streams);
+  /// Closes and opens the sink before its next batch (SIGUSR1).
+  void reopen() { reopen_ = true; }
+  /// It was taken out of the configuration: it may still deliver what is its own (state `draining`).
+  void end_here();
+  /// Its records that are left are given up, counted as dropped `removed`.
+  void drop_lag();
+  /// Hands out what waits for a full step, and waits until it has no lag, at most until `deadline_ns` (monotonic).
+  /// With `upto`: until it has passed that position.
+  bool wait_drained(int64_t deadline_ns, Position upto = UINT64_MAX);
+  bool drained() const;
+  SinkStatus status() const;
+  const std::string& name() const { return name_; }
+
+ private:
+  void run(std::stop_token stop);
+  void deliver(const BatchView& batch, std::stop_token stop);
+  bool open(std::stop_token stop);
+  void finish(const BatchView& batch, const Delivery& delivery);
+  void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns, std::stop_token stop);
+  void set_ok();
+
+  const std::string name_, type_;
+  std::unique_ptr<Sink> sink_;
+  Quarantine& quarantine_;
+  const Clock& clock_;
+  mutable std::mutex mutex_;  // counters, state and commit together, so that one status() is one moment
+  std::condition_variable_any changed_;
+  SinkPlace place_;
+  StreamSet streams_;
+  std::string state_ = "ok", last_error_;
+  int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
+  uint64_t attempts_ = 0, random_;
+  bool open_ = false, ended_ = false;
+  std::atomic<bool> reopen_ = false;
+  std::jthread worker_;
+};
+
+}  // namespace weir

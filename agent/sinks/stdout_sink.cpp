@@ -1,0 +1,105 @@
+#include "agent/sinks/stdout_sink.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "agent/core/json.h"
+#include "agent/sinks/pretty.h"
+
+namespace weir {
+namespace {
+
+std::unique_ptr<Sink> make_stdout(const Settings& settings, const SinkContext& context) {
+  return std::make_unique<StdoutSink>(settings, context);
+}
+
+}  // namespace
+
+const SinkType kStdoutSinkType{
+    {"stdout",
+     {},
+     "Writes records to standard output.",
+     {
+         {"format", OptionType::choice, "auto",
+          "`json`: one JSON line per record. `pretty`: for people. `auto`: pretty on a terminal, json otherwise.",
+          {"auto", "json", "pretty"}},
+         {"when_full", OptionType::choice, "drop_oldest",
+          "When the journal is full of records that this sink has not written: `block` takes nothing more in, "
+          "`drop_oldest` skips (counted as dropped `lag`).",
+          {"block", "drop_oldest"}},
+     }},
+    make_stdout};
+
+StdoutSink::StdoutSink(const Settings& s, const SinkContext&)
+    : when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest), format_(s.text("format")) {}
+
+Result<void> StdoutSink::open() {
+  terminal_ = isatty(STDOUT_FILENO);
+  colour_ = terminal_ && !std::getenv("NO_COLOR");
+  if (format_ == "auto") format_ = terminal_ ? "pretty" : "json";
+  struct stat st;
+  if (fstat(STDOUT_FILENO, &st) != 0) return fail("standard output is closed; start the agent with one, or use a file sink");
+  fd_ = STDOUT_FILENO;
+  // A description of our own can be non-blocking without changing that of whoever shares ours.
+  if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
+    int own = ::open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (own >= 0) fd_ = own, own_fd_ = true;
+    else if (errno == ENXIO) return fail("nobody reads standard output any more");
+  }
+  return {};
+}
+
+void StdoutSink::close() noexcept {
+  if (own_fd_) ::close(fd_);
+  fd_ = -1, own_fd_ = false;
+}
+
+void StdoutSink::render(const BatchView& batch) {
+  text_.clear();
+  written_ = 0;
+  batch.for_each([&](std::string_view line, Stream) {
+    if (format_ == "pretty") {
+      append_pretty(text_, line, colour_);
+    } else if (terminal_) {
+      json::append_terminal_safe(text_, line.substr(0, line.size() - 1));
+      text_ += '\n';
+    } else {
+      text_ += line;
+    }
+  });
+}
+
+Delivery StdoutSink::deliver(const BatchView& batch, std::stop_token stop) {
+  if (batch.begin != batch_begin_) {
+    render(batch);
+    batch_begin_ = batch.begin;
+  }
+  while (written_ < text_.size()) {
+    pollfd ready{fd_, POLLOUT, 0};
+    int n = ::poll(&ready, 1, 100);
+    if (n == 0 && stop.stop_requested()) return Delivery::retry("stopped while nobody reads standard output");
+    if (n <= 0) continue;
+    // Shared descriptions block: PIPE_BUF bytes are what poll promises to fit.
+    size_t bytes = text_.size() - written_;
+    if (!own_fd_) bytes = std::min<size_t>(bytes, PIPE_BUF);
+    ssize_t out = ::write(fd_, text_.data() + written_, bytes);
+    if (out > 0) written_ += size_t(out);
+    else if (errno != EINTR && errno != EAGAIN)
+      return Delivery::down(std::string("cannot write to standard output: ") + std::strerror(errno));
+  }
+  text_.clear();
+  if (text_.capacity() > (4u << 20)) text_.shrink_to_fit();
+  written_ = 0;
+  batch_begin_ = UINT64_MAX;
+  return Delivery::delivered();
+}
+
+}  // namespace weir

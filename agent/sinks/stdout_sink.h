@@ -1,0 +1,34 @@
+#pragma once
+#include <string>
+
+#include "agent/sinks/sink.h"
+
+namespace weir {
+
+/// Writes records to standard output: JSON lines for pipes, readable lines for people. A closed pipe makes the sink `down`, never the
+/// agent; a reader that does not read holds this sink only, and can be interrupted by stop.
+class StdoutSink final : public Sink {
+ public:
+  StdoutSink(const Settings& settings, const SinkContext& context);
+  ~StdoutSink() override { close(); }
+  Result<void> open() override;
+  Delivery deliver(const BatchView& batch, std::stop_token stop) override;
+  void close() noexcept override;
+  WhenFull when_full() const override { return when_full_; }
+
+ private:
+  void render(const BatchView& batch);
+
+  const WhenFull when_full_;
+  std::string format_;
+  bool terminal_ = false, colour_ = false;
+  int fd_ = -1;
+  bool own_fd_ = false;
+  Position batch_begin_ = UINT64_MAX;
+  std::string text_;      ///< the batch that begins at batch_begin_, rendered
+  size_t written_ = 0;  ///< bytes of text_ that are out
+};
+
+extern const SinkType kStdoutSinkType;
+
+}  // namespace weir
