@@ -61,10 +61,10 @@ struct ConfigError {
 
 /// What the command line says on top of files.
 struct ConfigRequest {
-  std::vector<std::string> files;  ///< --config; files or directories
-  std::vector<std::string> sets;   ///< --set key=value
-  std::optional<bool> tracing;     ///< --tracing
-  std::optional<std::string> trace_path;  ///< --trace-path
+  std::vector<std::string> files = {};  ///< --config; files or directories
+  std::vector<std::string> sets = {};   ///< --set key=value
+  std::optional<bool> tracing = {};     ///< --tracing
+  std::optional<std::string> trace_path = {};  ///< --trace-path
 };
 
 struct LoadedConfig {

@@ -94,6 +94,7 @@ void read_one(const std::string& path, Node& tree, std::vector<std::string>& fil
   if (!text) return;
   files.push_back(path);
   Node root = read_yaml(*text, top_of(path), report);
+  if (root.unusable) return;
   if (!root.is_null() && !root.is_map()) {
     report.error(root.where, "", "must be a map of sections such as listen, streams and sinks");
     report.set_incomplete();

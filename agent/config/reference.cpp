@@ -30,7 +30,7 @@ std::string type_cell(const Option& option) {
     case OptionType::string_list:
       return "list of text";
     case OptionType::file_mode:
-      return "file mode (`0640`)";
+      return "file mode";
     case OptionType::choice:
       break;
   }

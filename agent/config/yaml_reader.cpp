@@ -117,9 +117,12 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
+    constexpr std::string_view kStandard = "tag:yaml.org,2002:";
     // "?" is a plain value, "!" a quoted one.
     if (tag.empty() || tag == "?" || tag == "!" || tag == "tag:yaml.org,2002:str") return;
-    report_.error(locate(mark), path_here(), "tags such as " + tag + " are not taken: write the value alone");
+    const std::string written = tag.starts_with(kStandard) ? "!!" + tag.substr(kStandard.size()) : tag;
+    report_.error(locate(mark), path_here(),
+                  "tags such as " + written + " are not taken: write the value alone");
   }
 
   void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind) {
@@ -201,8 +204,12 @@ std::string hint(std::string_view text, int line) {
     text.remove_prefix(end + 1);
   }
   const size_t content = text.find_first_not_of(" \t");
-  const bool tab = text.substr(0, content).find('\t') != std::string_view::npos;
-  return tab ? " (indent with spaces, not with tabs)" : "";
+  if (text.substr(0, content).find('\t') != std::string_view::npos)
+    return " (indent with spaces, not with tabs)";
+  const std::string_view written = text.substr(0, text.find('\n'));
+  const size_t reference = written.find("${");
+  if (reference == std::string_view::npos || written.find_first_of("{[") >= reference) return {};
+  return " (within { } and [ ] put \"${...}\" in quotes)";
 }
 
 }  // namespace
@@ -228,6 +235,7 @@ Node read_yaml(std::string_view text, const Location& start, Report& report) {
   report.set_incomplete();
   Node nothing;
   nothing.where = start;
+  nothing.unusable = true;
   return nothing;
 }
 
