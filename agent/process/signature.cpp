@@ -1,0 +1,200 @@
+#include "agent/process/signature.h"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "agent/core/check.h"
+#include "agent/core/json.h"
+
+namespace weir {
+namespace {
+
+/// SHA-256 of one text after another, as 64 hex digits.
+class Sha256 {
+ public:
+  Sha256() : algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
+    WEIR_CHECK(algorithm_ != nullptr && context_ != nullptr);
+  }
+  Sha256(const Sha256&) = delete;
+  Sha256& operator=(const Sha256&) = delete;
+  ~Sha256() {
+    EVP_MD_CTX_free(context_);
+    EVP_MD_free(algorithm_);
+  }
+
+  std::array<char, 64> hex(std::string_view text) {
+    std::array<unsigned char, 32> digest;
+    unsigned size = 0;
+    WEIR_CHECK(EVP_DigestInit_ex2(context_, algorithm_, nullptr) == 1);
+    WEIR_CHECK(EVP_DigestUpdate(context_, text.data(), text.size()) == 1);
+    WEIR_CHECK(EVP_DigestFinal_ex(context_, digest.data(), &size) == 1 && size == digest.size());
+    std::array<char, 64> out;
+    for (size_t i = 0; i < digest.size(); ++i) {
+      out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+      out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    return out;
+  }
+
+ private:
+  EVP_MD* algorithm_;
+  EVP_MD_CTX* context_;
+};
+
+bool key_is(std::string_view line, const Member& member, std::string_view name) {
+  const std::string_view raw = member.key.of(line);
+  if (member.key_escaped) return json::string_is(raw, name);
+  return raw.size() == name.size() + 2 && raw.substr(1, name.size()) == name;
+}
+
+/// What happens to `identity` or to `hash`: `kept`, or it holds `before` + original `slice` + `after`.
+struct NewText {
+  bool kept = true;
+  std::string_view before = {};
+  Span slice = {};
+  std::string_view after = {};
+};
+
+class Signature final : public Processor {
+ public:
+  explicit Signature(const SignatureOptions& options) : mode_(options.mode) {}
+
+  Verdict process(const RecordView& record, EditList& edits) override {
+    const FieldTable& fields = record.fields;
+    if (fields.has(Field::msg_in)) {
+      const FieldValue& in = fields[Field::msg_in];
+      rewrite(record.line, in.value, std::span(fields.members).subspan(in.first_member, in.member_count),
+              edits);
+    }
+    if (fields.has(Field::msg_out)) {
+      for (json::Members out(record.line.data(), fields[Field::msg_out].value); out.next();) {
+        if (out.member().type != JsonType::object) continue;
+        const Span element = out.member().value;
+        members_.clear();
+        for (json::Members m(record.line.data(), element); m.next();) members_.push_back(m.member());
+        rewrite(record.line, element, members_, edits);
+      }
+    }
+    return Verdict::keep();
+  }
+
+ private:
+  static constexpr size_t kAbsent = SIZE_MAX;
+
+  void rewrite(std::string_view line, Span whole, std::span<const Member> members, EditList& edits) {
+    size_t value = kAbsent, identity = kAbsent, hash = kAbsent;
+    for (size_t i = 0; i < members.size(); ++i) {
+      // The three names are 4 to 8 bytes long; an escaped key may be any of them.
+      const uint32_t size = members[i].key.size();
+      if (size > 10 && !members[i].key_escaped) continue;
+      if (key_is(line, members[i], "value"))
+        value = i;
+      else if (key_is(line, members[i], "identity"))
+        identity = i;
+      else if (key_is(line, members[i], "hash"))
+        hash = i;
+    }
+    if (value == kAbsent && identity == kAbsent && hash == kAbsent) return;
+
+    const Member* sent_value = value == kAbsent ? nullptr : &members[value];
+    const NewText new_identity =
+        identity_of(line, sent_value, identity == kAbsent ? nullptr : &members[identity]);
+    const NewText new_hash = hash_of(line, sent_value, hash == kAbsent ? nullptr : &members[hash]);
+    if (value == kAbsent && new_identity.kept && new_hash.kept) return;
+
+    edits.replace(whole);
+    uint32_t from = whole.begin;
+    for (size_t i = 0; i < members.size(); ++i) {
+      const Member& m = members[i];
+      if (i == value) {
+        // Takes one comma along: the one before it, or as the first member the one behind it.
+        if (i > 0) {
+          copy(edits, from, members[i - 1].value.end);
+          from = m.value.end;
+        } else {
+          copy(edits, from, m.key.begin);
+          from = members.size() > 1 ? members[1].key.begin : m.value.end;
+        }
+      } else if ((i == identity && !new_identity.kept) || (i == hash && !new_hash.kept)) {
+        copy(edits, from, m.value.begin);
+        write(edits, i == identity ? new_identity : new_hash);
+        from = m.value.end;
+      }
+    }
+    copy(edits, from, whole.end - 1);
+    bool comma = members.size() > (value == kAbsent ? 0u : 1u);
+    if (identity == kAbsent && !new_identity.kept) {
+      edits.text(comma ? ",\"identity\":" : "\"identity\":");
+      write(edits, new_identity);
+      comma = true;
+    }
+    if (hash == kAbsent && !new_hash.kept) {
+      edits.text(comma ? ",\"hash\":" : "\"hash\":");
+      write(edits, new_hash);
+    }
+    edits.text("}");
+    edits.end();
+  }
+
+  static void copy(EditList& edits, uint32_t begin, uint32_t end) {
+    if (begin < end) edits.original({begin, end});
+  }
+
+  static void write(EditList& edits, const NewText& text) {
+    if (!text.before.empty()) edits.text(text.before);
+    if (text.slice.size() > 0) edits.original(text.slice);
+    if (!text.after.empty()) edits.text(text.after);
+  }
+
+  static NewText nulled(const Member* sent) {
+    if (sent == nullptr || sent->type == JsonType::null) return {};
+    return {.kept = false, .before = "null"};
+  }
+
+  NewText identity_of(std::string_view line, const Member* value, const Member* sent) const {
+    if (mode_ == SignatureMode::type_only) return nulled(sent);
+    if (sent != nullptr && sent->type != JsonType::null) return {};
+    if (value == nullptr || value->type != JsonType::object) return {};
+    const std::string_view id = json::find_key(value->value.of(line), "id");
+    if (id.empty()) return {};
+    const uint32_t begin = uint32_t(id.data() - line.data());
+    const Span slice{begin, begin + uint32_t(id.size())};
+    switch (json::type_of(id.front())) {
+      case JsonType::string:
+        return {.kept = false, .slice = slice};
+      case JsonType::number:
+      case JsonType::boolean:
+        return {.kept = false, .before = "\"", .slice = slice, .after = "\""};
+      default:
+        return {};
+    }
+  }
+
+  NewText hash_of(std::string_view line, const Member* value, const Member* sent) {
+    if (mode_ != SignatureMode::hash) return nulled(sent);
+    if (value == nullptr || (sent != nullptr && sent->type != JsonType::null)) return {};
+    canonical_.clear();
+    append_canonical(value->value.of(line), canonical_);
+    const std::array<char, 64> hex = sha256_.hex(canonical_);
+    quoted_hash_[0] = quoted_hash_[65] = '"';
+    std::copy(hex.begin(), hex.end(), quoted_hash_.begin() + 1);
+    return {.kept = false, .before = {quoted_hash_.data(), quoted_hash_.size()}};
+  }
+
+  const SignatureMode mode_;
+  Sha256 sha256_;
+  std::vector<Member> members_;  // of one msg_out element
+  std::string canonical_;
+  std::array<char, 66> quoted_hash_{};
+};
+
+}  // namespace
+
+std::unique_ptr<Processor> make_signature(const SignatureOptions& options) {
+  return std::make_unique<Signature>(options);
+}
+
+}  // namespace weir
