@@ -13,7 +13,7 @@ enum class ContextDiffMode { none, whitelist, full };
 
 struct ContextDiffOptions {
   ContextDiffMode mode = ContextDiffMode::full;
-  std::vector<std::string> whitelist;
+  std::vector<std::string> whitelist = {};
   int64_t max_value_len = 256;  ///< code points
   bool snapshots = true;
   int64_t max_traces = 10000;
