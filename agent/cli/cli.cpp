@@ -1,0 +1,89 @@
+#include "agent/cli/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "agent/cli/command.h"
+#include "agent/cli/console.h"
+#include "agent/core/options.h"
+
+namespace weir {
+namespace cli {
+namespace {
+
+constexpr const char* kExamples = R"(Examples:
+  weir agent                                       start on the built-in configuration
+  echo '{"stream":"log","level":"info","message":"hi"}' | weir send
+  weir tail trace --where 'duration > 5ms'         follow what flows
+  weir status                                      counters, lag, balance
+  weir check weir.yaml                             every mistake, with its place
+
+Exit codes: 0 done, 1 failure, 64 usage, 69 agent not reachable, 78 configuration.
+`weir COMMAND --help` tells more.)";
+
+void declare(CLI::App& app, Action& action) {
+  app.footer(kExamples);
+  app.set_version_flag("--version", std::string("weir ") + WEIR_VERSION, "Print the version");
+  app.set_help_flag("-h,--help", "Print this help");
+  app.require_subcommand(0, 1);
+  add_agent(app, action);
+  add_check(app, action);
+  add_status(app, action);
+  add_tail(app, action);
+  add_send(app, action);
+  add_reload(app, action);
+  add_demo(app, action);
+}
+
+/// CLI11 answers a misspelt command with "not expected"; better to say which one was meant.
+bool refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
+  if (std::find(names.begin(), names.end(), argv[1]) != names.end()) return false;
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  const std::string_view near = did_you_mean(argv[1], known);
+  say("weir: no command '{}'{}; `weir --help` lists them", argv[1],
+      near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
+  return true;
+}
+
+std::string command_line_name(const CLI::App& app) {
+  for (const CLI::App* command : app.get_subcommands()) return "weir " + command->get_name();
+  return "weir";
+}
+
+}  // namespace
+}  // namespace cli
+
+int run_cli(int argc, char** argv) {
+  using namespace cli;
+  // A reader that went away is an error of write(), not the end of us.
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("weir - takes records in over sockets, derives their context diffs, and hands them on",
+               "weir");
+  Action action;
+  declare(app, action);
+  if (refuse_unknown_command(app, argc, argv)) return kUsage;
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    const std::string name = command_line_name(app);
+    say("{}: {}; `{} --help` shows the options", name, e.what(), name);
+    return kUsage;
+  }
+  if (!action) {
+    write_err(app.help());
+    return kUsage;
+  }
+  try {
+    return action();
+  } catch (const std::exception& e) {
+    say("{}: {}", command_line_name(app), e.what());
+    return kFailure;
+  }
+}
+
+}  // namespace weir

@@ -1,0 +1,246 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "agent/cli/command.h"
+#include "agent/cli/connect.h"
+#include "agent/cli/console.h"
+#include "agent/cli/json_text.h"
+#include "agent/cli/line_input.h"
+#include "agent/cli/send_session.h"
+#include "agent/core/clock.h"
+
+namespace weir::cli {
+namespace {
+
+struct SendFlags {
+  std::vector<std::string> files;
+  std::string to, ack = "received", client_id, service, output = "text";
+};
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kWelcomeWaitNs = 30 * kSecond;
+constexpr size_t kRefusalsShown = 20;
+
+/// The line on a terminal that says how far it is, about ten times a second.
+class Progress {
+ public:
+  explicit Progress(int64_t now_ns) : began_ns_(now_ns) {}
+  void show(const SendSession& session, int64_t now_ns) {
+    if (!on_ || now_ns - shown_ns_ < kSecond / 10) return;
+    shown_ns_ = now_ns;
+    const double seconds = double(now_ns - began_ns_) / double(kSecond);
+    const uint64_t done = session.plain() ? session.sent() : session.taken();
+    write_err(fmt::format("\r\x1b[K{} {}, {} refused, {}/s", with_commas(done),
+                          session.plain() ? "sent" : "taken", with_commas(session.refused()),
+                          with_commas(uint64_t(double(done) / std::max(seconds, 0.001)))));
+    visible_ = true;
+  }
+  void clear() {
+    if (std::exchange(visible_, false)) write_err("\r\x1b[K");
+  }
+
+ private:
+  const bool on_ = stderr_is_terminal();
+  const int64_t began_ns_;
+  int64_t shown_ns_ = 0;
+  bool visible_ = false;
+};
+
+/// Moves bytes between the input, the session and the socket until the agent has closed.
+class Transfer {
+ public:
+  Transfer(Fd socket, LineInput input, SendSession& session)
+      : socket_(std::move(socket)), input_(std::move(input)), session_(session) {
+    fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
+  }
+
+  /// Empty: everything was written and the agent closed in good order. Otherwise what went wrong.
+  std::string run() {
+    const int64_t began_ns = system_clock().monotonic_ns();
+    Progress progress(began_ns);
+    while (!closed_ && failure_.empty() && session_.failure().empty()) {
+      take_lines();
+      wait_and_move();
+      const int64_t now = system_clock().monotonic_ns();
+      session_.tick(now);
+      progress.show(session_, now);
+      if (!session_.welcomed() && now - began_ns > kWelcomeWaitNs) failure_ = "no welcome came within 30 s";
+    }
+    progress.clear();
+    if (!session_.failure().empty()) return session_.failure();
+    if (failure_.empty() && !half_closed_) return "the agent closed the connection";
+    if (failure_.empty() && !session_.settled())
+      return "the agent closed the connection before it had acknowledged all";
+    return failure_;
+  }
+  bool input_failed() const { return input_failed_; }
+
+ private:
+  void take_lines() {
+    while (session_.room() && !input_.done()) {
+      if (const std::optional<InputLine> line = input_.next())
+        session_.take(*line);
+      else if (input_.fd() < 0 || !input_ready_)
+        break;
+      else
+        fill();
+    }
+    if (input_.done() && session_.outgoing().empty() && session_.welcomed() && !half_closed_) {
+      shutdown(socket_.get(), SHUT_WR);
+      half_closed_ = true;
+    }
+  }
+
+  void fill() {
+    input_ready_ = false;  // one read per turn: a slow input must not hold up the rest
+    if (const Result<void> got = input_.fill(); !got) {
+      say("weir send: {}", got.error().message);
+      input_failed_ = true;
+    }
+  }
+
+  void wait_and_move() {
+    const bool want_input = session_.room() && !input_.done() && !input_ready_;
+    const short socket_events = short(POLLIN | (session_.outgoing().empty() ? 0 : POLLOUT));
+    std::array<pollfd, 2> ready{
+        {{socket_.get(), socket_events, 0}, {want_input ? input_.fd() : -1, POLLIN, 0}}};
+    if (poll(ready.data(), ready.size(), 100) < 0 && errno != EINTR) failure_ = std::strerror(errno);
+    if (ready[1].revents != 0) input_ready_ = true;
+    if (ready[0].revents & POLLOUT) write_some();
+    if (ready[0].revents & (POLLIN | POLLHUP | POLLERR)) read_some();
+  }
+
+  void write_some() {
+    while (!session_.outgoing().empty()) {
+      const std::string_view out = session_.outgoing();
+      const ssize_t n = send(socket_.get(), out.data(), out.size(), MSG_NOSIGNAL);
+      if (n <= 0) return;  // EAGAIN; a broken connection shows when reading, behind what the agent still said
+      session_.wrote(size_t(n));
+    }
+  }
+
+  void read_some() {
+    std::array<char, 64 << 10> bytes;
+    for (;;) {
+      const ssize_t n = recv(socket_.get(), bytes.data(), bytes.size(), 0);
+      if (n > 0) {
+        session_.feed({bytes.data(), size_t(n)});
+        continue;
+      }
+      if (n == 0) closed_ = true;
+      if (n < 0 && errno != EAGAIN && errno != EINTR) failure_ = std::strerror(errno);
+      return;
+    }
+  }
+
+  Fd socket_;
+  LineInput input_;
+  SendSession& session_;
+  std::string failure_;
+  bool input_ready_ = false, input_failed_ = false, half_closed_ = false, closed_ = false;
+};
+
+void print_refusals(const SendSession& session) {
+  size_t shown = 0;
+  for (const Refusal& r : session.refusals()) {
+    if (shown++ == kRefusalsShown) break;
+    say("{}:{}: {} at byte {}{}{}", r.file, r.line, r.reason, r.offset, r.detail.empty() ? "" : ": ",
+        r.detail);
+  }
+  if (session.refused() > kRefusalsShown) say("and {} more", with_commas(session.refused() - kRefusalsShown));
+}
+
+void print_json(const SendSession& session) {
+  nlohmann::ordered_json refusals = nlohmann::ordered_json::array();
+  for (const Refusal& r : session.refusals())
+    refusals.push_back({{"file", r.file},
+                        {"line", r.line},
+                        {"reason", r.reason},
+                        {"offset", r.offset},
+                        {"detail", r.detail}});
+  nlohmann::ordered_json out{{"sent", session.sent()},
+                             {"taken", session.taken()},
+                             {"refused", session.refused()},
+                             {"level", session.granted()},
+                             {"refusals", refusals}};
+  if (session.plain()) out["taken"] = nullptr;  // nobody told
+  write_out(json_text(out));
+}
+
+void print_summary(const SendSession& session) {
+  print_refusals(session);
+  if (session.plain())
+    say("weir send: {} sent, not acknowledged", with_commas(session.sent() - session.refused()));
+  else
+    say("weir send: {} taken, {} refused", with_commas(session.taken()), with_commas(session.refused()));
+}
+
+int report(const SendFlags& flags, const SendSession& session, const std::string& failure,
+           bool input_failed) {
+  if (flags.output == "json") print_json(session);
+  if (!failure.empty()) {
+    if (flags.output != "json") print_refusals(session);
+    say("weir send: {}", failure);
+    if (!session.welcomed()) return failure.starts_with("the agent refused") ? kFailure : kUnreachable;
+    say("weir send: {} of {} records sent were acknowledged", with_commas(session.acknowledged()),
+        with_commas(session.sent()));
+    return kFailure;
+  }
+  if (flags.output != "json") print_summary(session);
+  const bool lower = session.granted() != flags.ack;
+  if (lower) say("weir send: asked for the level {}, the agent grants {}", flags.ack, session.granted());
+  return session.refused() > 0 || lower || input_failed ? kFailure : kOk;
+}
+
+int send_files(const SendFlags& flags) {
+  if (flags.ack == "none" && !(flags.client_id.empty() && flags.service.empty())) {
+    say("weir send: --client-id and --service need an acknowledged connection; leave out --ack none");
+    return kUsage;
+  }
+  const Result<IngestAddress> address = ingest_address(flags.to);
+  if (!address)
+    return say("weir send: {}", address.error().message), flags.to.empty() ? kUnreachable : kUsage;
+  Result<LineInput> input =
+      LineInput::open(flags.files.empty() ? std::vector<std::string>{"-"} : flags.files);
+  if (!input) return say("weir send: {}", input.error().message), kFailure;
+  Result<Fd> socket = connect_ingest(*address);
+  if (!socket) return say("weir send: {}", socket.error().message), kUnreachable;
+
+  SendSession session(flags.ack, flags.client_id, flags.service);
+  Transfer transfer(std::move(*socket), std::move(*input), session);
+  const std::string failure = transfer.run();
+  return report(flags, session, failure, transfer.input_failed());
+}
+
+}  // namespace
+
+void add_send(CLI::App& app, Action& action) {
+  auto flags = std::make_shared<SendFlags>();
+  CLI::App* command = app.add_subcommand("send", "Send records (newline-delimited JSON) to an agent");
+  command->add_option("FILE", flags->files, "Files to send; - or nothing is stdin");
+  command->add_option("--to", flags->to, "The agent's address (default: its Unix socket)")
+      ->type_name("unix:PATH|tcp:HOST:PORT");
+  command->add_option("--ack", flags->ack, "What the agent must have done before a record counts as taken")
+      ->type_name("none|received|buffered|durable")
+      ->check(CLI::IsMember({"none", "received", "buffered", "durable"}).description(""));
+  command->add_option("--client-id", flags->client_id, "Name under which the agent remembers what it has")
+      ->type_name("ID");
+  command->add_option("--service", flags->service, "Service that this client speaks for")->type_name("S");
+  add_output_flag(*command, flags->output, {"text", "json"});
+  command->footer(R"(Each refused record is reported as FILE:LINE: REASON at byte N: DETAIL.
+Exit codes: 0 all taken, 1 some refused or a lower level granted than asked, 69 agent not reachable.
+
+Examples:
+  echo '{"stream":"log","level":"info","message":"hi"}' | weir send
+  weir send trace.jsonl
+  weir send --to tcp:127.0.0.1:4320 --ack none trace.jsonl)");
+  command->callback([flags, &action] { action = [flags] { return send_files(*flags); }; });
+}
+
+}  // namespace weir::cli
