@@ -1,4 +1,5 @@
-// Nanoseconds per record of the decoder.   decode_bench FILE...   (newline-delimited JSON, see tests and bench data)
+// Nanoseconds per record of the decoder.   decode_bench FILE...   (newline-delimited JSON, see tests and
+// bench data)
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -54,11 +55,12 @@ int main(int argc, char** argv) {
       const char* name;
       ParseRecord parse;
     };
-    for (const Row& row : {Row{"sse2", weir::decode::parse_record_sse2}, Row{"best", weir::decode::choose_parse_record()}}) {
+    for (const Row& row :
+         {Row{"sse2", weir::decode::parse_record_sse2}, Row{"best", weir::decode::choose_parse_record()}}) {
       size_t faults = 0;
       const double ns = best_ns(input, row.parse, faults);
-      std::printf("%s %s: %.0f bytes, %.1f ns per record, %.2f GB/s, %zu faults\n", argv[i], row.name, bytes, ns,
-                  bytes / ns, faults);
+      std::printf("%s %s: %.0f bytes, %.1f ns per record, %.2f GB/s, %zu faults\n", argv[i], row.name, bytes,
+                  ns, bytes / ns, faults);
     }
   }
 }

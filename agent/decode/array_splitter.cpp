@@ -37,7 +37,8 @@ class GrammarScanner : public Scanner<kCheckUtf8> {
         p = key(p);
         if (p == nullptr) return nullptr;
       }
-      if (elements != nullptr && nesting_.size() == 1 && !nesting_.back()) elements->push_back({offset(p), 0});
+      if (elements != nullptr && nesting_.size() == 1 && !nesting_.back())
+        elements->push_back({offset(p), 0});
       if ((*p == '{' || *p == '[') && p < end_) {
         const bool object = *p == '{';
         nesting_.push_back(object);
@@ -56,8 +57,8 @@ class GrammarScanner : public Scanner<kCheckUtf8> {
     }
   }
 
-  /// `p` behind a scalar or at the bracket of an empty container: closes what closes here. Returns where the next
-  /// member or element begins, or, with nothing open, the end of the text.
+  /// `p` behind a scalar or at the bracket of an empty container: closes what closes here. Returns where the
+  /// next member or element begins, or, with nothing open, the end of the text.
   const char* behind_value(const char* p, std::vector<Span>* elements) {
     for (;;) {
       const bool in_outer_array = elements != nullptr && nesting_.size() == 1 && !nesting_.back();
@@ -66,7 +67,8 @@ class GrammarScanner : public Scanner<kCheckUtf8> {
       p = space(p);
       if (*p == ',') return p < end_ ? space(p + 1) : fail(p, {});
       if (*p != closing(nesting_.back()) || p >= end_) {
-        return fail(p, nesting_.back() ? "expected a comma or a closing brace" : "expected a comma or a closing bracket");
+        return fail(p, nesting_.back() ? "expected a comma or a closing brace"
+                                       : "expected a comma or a closing bracket");
       }
       nesting_.pop_back();
       ++p;

@@ -9,11 +9,16 @@ namespace weir {
 namespace decode {
 
 ParseRecord choose_parse_record() {
-  const bool newer = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool newer =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   return newer ? parse_record_avx2 : parse_record_sse2;
 }
 
-void push_member(std::vector<Member>& members, const Member& member) { members.push_back(member); }
+void grow_quotes(Workspace& work, size_t words) { work.quotes.resize(words * 2); }
+
+void hand_over_members(const Workspace& work, size_t count, FieldTable& out) {
+  out.members.assign(work.members.get(), work.members.get() + count);
+}
 
 size_t decode_padded(std::string_view raw, std::string& out) {
   out.clear();
@@ -42,7 +47,8 @@ struct Decoder::State {
 Decoder::Decoder() : state_(std::make_unique<State>()) {}
 Decoder::~Decoder() = default;
 
-Fault Decoder::decode(std::string_view payload_untrusted, std::optional<Stream> default_stream, FieldTable& out) {
+Fault Decoder::decode(std::string_view payload_untrusted, std::optional<Stream> default_stream,
+                      FieldTable& out) {
   return state_->parse(payload_untrusted, default_stream, out, state_->work);
 }
 

@@ -43,7 +43,8 @@ bool KeySet::contains(uint32_t first, uint32_t hash, Span key) const {
     for (; hits != 0; hits &= hits - 1) {
       const uint32_t at = i + uint32_t(__builtin_ctz(hits));
       if (at >= used_) break;
-      if (json::same_string({base_ + keys_[at].begin, keys_[at].size()}, {base_ + key.begin, key.size()})) return true;
+      if (json::same_string({base_ + keys_[at].begin, keys_[at].size()}, {base_ + key.begin, key.size()}))
+        return true;
     }
   }
   return false;

@@ -10,8 +10,8 @@
 
 namespace weir::decode {
 
-/// The keys of one open object: keys [first, KeySet::size()) of the stack, and a filter that says of most new keys that
-/// they are new.
+/// The keys of one open object: keys [first, KeySet::size()) of the stack, and a filter that says of most new
+/// keys that they are new.
 struct KeyScope {
   uint32_t first = 0;
   uint32_t large = 0;  ///< which large filter, 0: none yet
@@ -38,17 +38,19 @@ class KeySet {
   }
   /// False when the innermost open object has the key. `key`: as written, with quotes.
   bool add(KeyScope& scope, uint32_t hash, Span key) {
-    if (used_ - scope.first >= kSmallMax) [[unlikely]] return add_large(scope, hash, key);
+    if (used_ - scope.first >= kSmallMax) [[unlikely]]
+      return add_large(scope, hash, key);
     uint64_t& word = scope.filter[hash & 3];
     const uint64_t bit = uint64_t(1) << (hash >> 2 & 63);
-    if ((word & bit) != 0 && contains(scope.first, hash, key)) [[unlikely]] return false;
+    if ((word & bit) != 0 && contains(scope.first, hash, key)) [[unlikely]]
+      return false;
     word |= bit;
     push(hash, key);
     return true;
   }
 
  private:
-  static constexpr uint32_t kSmallMax = 64;    // where 256 bits of filter begin to fill up
+  static constexpr uint32_t kSmallMax = 64;     // where 256 bits of filter begin to fill up
   static constexpr uint32_t kLargeWords = 256;  // 16384 bits for at most 1024 keys
   using LargeFilter = std::array<uint64_t, kLargeWords>;
 
@@ -60,7 +62,8 @@ class KeySet {
   bool contains(uint32_t first, uint32_t hash, Span key) const;
   bool add_large(KeyScope& scope, uint32_t hash, Span key);
   void push(uint32_t hash, Span key) {
-    if (used_ + kSlack > hashes_.size()) [[unlikely]] grow();
+    if (used_ + kSlack > hashes_.size()) [[unlikely]]
+      grow();
     hashes_[used_] = hash;
     keys_[used_] = key;
     ++used_;

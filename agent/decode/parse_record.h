@@ -1,11 +1,15 @@
 // The record parser. Included once per translation unit inside of the namespace WEIR_ISA, behind scan.h.
 //
-// Three layers, none of which calls itself: record() walks the outer object; object_with_members() and typed_array() the
-// reserved values whose children matter; container() everything below, with its own stack of at most kDepthMax.
+// Three layers, none of which calls itself: record() walks the outer object; object_with_members() and
+// typed_array() the reserved values whose children matter; container() everything below, with its own stack
+// of at most kDepthMax.
 
+/// kPlain: the text is printable ASCII without backslashes and work.quotes its index.
+template <bool kPlain>
 class RecordParser : public Scanner<true> {
  public:
-  RecordParser(std::string_view text, FieldTable& out, Workspace& work) : Scanner(text), out_(out), work_(work) {
+  RecordParser(std::string_view text, FieldTable& out, Workspace& work)
+      : Scanner(text), out_(out), work_(work), quotes_(begin_, work.quotes.data()) {
     work_.keys.reset(begin_);
   }
 
@@ -14,6 +18,7 @@ class RecordParser : public Scanner<true> {
     const char* const p = space(begin_);
     if (p < end_ && *p != '{') return judge_other_text({begin_, size_t(end_ - begin_)}, work_.nesting);
     if (record(p) == nullptr) return fault();
+    hand_over_members(work_, members_, out_);
     if (out_.has(Field::stream)) return {};
     if (!default_stream) return {Reason::no_stream, 0, "stream: expected one, the listener has no default"};
     out_.stream = *default_stream;
@@ -29,6 +34,19 @@ class RecordParser : public Scanner<true> {
 
   uint32_t offset(const char* p) const { return uint32_t(p - begin_); }
   Span span(const char* from, const char* to) const { return {offset(from), offset(to)}; }
+
+  /// `p` itself, which is at an opening quote; taken from the index, so that it does not depend on what came
+  /// before.
+  [[gnu::always_inline]] const char* resume_at(const char* p) { return kPlain ? quotes_.peek() : p; }
+
+  /// `p` at the opening quote.
+  [[gnu::always_inline]] const char* string(const char* p, bool& escaped) {
+    if constexpr (!kPlain) return Scanner::string(p, escaped);
+    escaped = false;
+    quotes_.take();
+    const char* const quote = quotes_.take();
+    return quote < end_ ? quote + 1 : fail(quote, {});
+  }
 
   /// The decoded key of the literal [from, to).
   [[gnu::always_inline]] Key load_key(const char* from, const char* to, bool escaped) {
@@ -54,11 +72,16 @@ class RecordParser : public Scanner<true> {
   }
 
   /// `p` where a key has to begin; leaves `key_end` behind it and returns where its value begins.
-  [[gnu::always_inline]] const char* key(const char* p, KeyScope& scope, const char*& key_end, bool& escaped) {
-    if (*p != '"') [[unlikely]] return fail(p, kExpectedKey);
-    if (work_.keys.count(scope) == kObjectKeysMax) [[unlikely]] return fail(p, Reason::too_many_keys, kTooManyKeys);
+  [[gnu::always_inline]] const char* key(const char* p, KeyScope& scope, const char*& key_end,
+                                         bool& escaped) {
+    if (*p != '"') [[unlikely]]
+      return fail(p, kExpectedKey);
+    if (work_.keys.count(scope) == kObjectKeysMax) [[unlikely]]
+      return fail(p, Reason::too_many_keys, kTooManyKeys);
+    p = resume_at(p);
     key_end = string(p, escaped);
-    if (key_end == nullptr) [[unlikely]] return nullptr;
+    if (key_end == nullptr) [[unlikely]]
+      return nullptr;
     if (!is_new(scope, load_key(p, key_end, escaped), p, key_end)) [[unlikely]] {
       return fail(p, Reason::duplicate_key, kDuplicateKey);
     }
@@ -67,7 +90,8 @@ class RecordParser : public Scanner<true> {
 
   const char* colon(const char* p) {
     p = space(p);
-    if (*p != ':') [[unlikely]] return fail(p, "expected a colon");
+    if (*p != ':') [[unlikely]]
+      return fail(p, "expected a colon");
     return space(p + 1);
   }
 
@@ -103,11 +127,15 @@ class RecordParser : public Scanner<true> {
     KeyScope scope = work_.keys.open();
     if (*p == '}') return p + 1;
     for (uint32_t ordinal = 0;; ++ordinal) {
-      if (*p != '"') [[unlikely]] return fail(p, kExpectedKey);
-      if (ordinal == kObjectKeysMax) [[unlikely]] return fail(p, Reason::too_many_keys, kTooManyKeys);
+      if (*p != '"') [[unlikely]]
+        return fail(p, kExpectedKey);
+      if (ordinal == kObjectKeysMax) [[unlikely]]
+        return fail(p, Reason::too_many_keys, kTooManyKeys);
+      p = resume_at(p);
       bool escaped;
       const char* const key_end = string(p, escaped);
-      if (key_end == nullptr) [[unlikely]] return nullptr;
+      if (key_end == nullptr) [[unlikely]]
+        return nullptr;
       const Key key = load_key(p, key_end, escaped);
       const Reserved* const reserved = find_reserved(key.head, key.tail, key.hash_size);
       // The table itself knows the reserved keys that were there.
@@ -115,13 +143,14 @@ class RecordParser : public Scanner<true> {
         return fail(p, Reason::duplicate_key, kDuplicateKey);
       }
       const char* q = colon(key_end);
-      if (q == nullptr) [[unlikely]] return nullptr;
+      if (q == nullptr) [[unlikely]]
+        return nullptr;
       if (reserved != nullptr) {
         FieldValue& field = out_.set(reserved->field);
         field.key = span(p, key_end);
         field.key_escaped = escaped;
         field.ordinal = ordinal;
-        field.first_member = uint32_t(out_.members.size());
+        field.first_member = members_;
         field.member_count = 0;
         field.value.begin = offset(q);
         q = reserved_value(q, *reserved, field);
@@ -129,20 +158,22 @@ class RecordParser : public Scanner<true> {
         JsonType type;
         q = value(q, 1, type);
       }
-      if (q == nullptr) [[unlikely]] return nullptr;
+      if (q == nullptr) [[unlikely]]
+        return nullptr;
       p = space(q);
       if (*p == ',') [[likely]] {
         p = space(p + 1);
         continue;
       }
-      if (*p != '}') [[unlikely]] return fail(p, kExpectedCommaOrBrace);
+      if (*p != '}') [[unlikely]]
+        return fail(p, kExpectedCommaOrBrace);
       out_.member_count = ordinal + 1;
       return p + 1;
     }
   }
 
-  /// A wrong type is the fault before anything inside of the value is looked at; only what is no value at all is
-  /// not a wrong type.
+  /// A wrong type is the fault before anything inside of the value is looked at; only what is no value at all
+  /// is not a wrong type.
   const char* reserved_value(const char* p, const Reserved& reserved, FieldValue& field) {
     const char* q;
     bool flag = false;
@@ -172,7 +203,9 @@ class RecordParser : public Scanner<true> {
     return q;
   }
 
-  const char* bad_field(const char* p, const Reserved& reserved) { return fail(p, Reason::bad_field, reserved.detail); }
+  const char* bad_field(const char* p, const Reserved& reserved) {
+    return fail(p, Reason::bad_field, reserved.detail);
+  }
 
   bool take_stream(const char* from, const char* to, bool escaped) {
     std::string_view name(from + 1, size_t(to - from - 2));
@@ -193,10 +226,14 @@ class RecordParser : public Scanner<true> {
 
   const char* reserved_container(const char* p, const Reserved& reserved, FieldValue& field) {
     switch (reserved.extra) {
-      case Extra::members: return object_with_members(p, field);
-      case Extra::strings: return typed_array(p, reserved, type_bit(JsonType::string));
-      case Extra::objects: return typed_array(p, reserved, kObject);
-      default: return container(p, 2);
+      case Extra::members:
+        return object_with_members(p, field);
+      case Extra::strings:
+        return typed_array(p, reserved, type_bit(JsonType::string));
+      case Extra::objects:
+        return typed_array(p, reserved, kObject);
+      default:
+        return container(p, 2);
     }
   }
 
@@ -210,24 +247,23 @@ class RecordParser : public Scanner<true> {
       const char* const from = p;
       const char* key_end = p;
       p = key(p, scope, key_end, member.key_escaped);
-      if (p == nullptr) [[unlikely]] return nullptr;
+      if (p == nullptr) [[unlikely]]
+        return nullptr;
       member.key = span(from, key_end);
       member.value.begin = offset(p);
       p = value(p, 2, member.type);
-      if (p == nullptr) [[unlikely]] return nullptr;
+      if (p == nullptr) [[unlikely]]
+        return nullptr;
       member.value.end = offset(p);
-      if (out_.members.size() == out_.members.capacity()) [[unlikely]] {
-        push_member(out_.members, member);
-      } else {
-        out_.members.push_back(member);
-      }
+      work_.members[members_++] = member;
       ++field.member_count;
       p = space(p);
       if (*p == ',') [[likely]] {
         p = space(p + 1);
         continue;
       }
-      if (*p != '}') [[unlikely]] return fail(p, kExpectedCommaOrBrace);
+      if (*p != '}') [[unlikely]]
+        return fail(p, kExpectedCommaOrBrace);
       return closed(p, scope);
     }
   }
@@ -251,7 +287,8 @@ class RecordParser : public Scanner<true> {
       if (*p == '[') type = JsonType::array;
       if (type != JsonType::null && (elements & type_bit(type)) == 0) return bad_field(p, reserved);
       p = value(p, 2, type);
-      if (p == nullptr) [[unlikely]] return nullptr;
+      if (p == nullptr) [[unlikely]]
+        return nullptr;
       if ((elements & type_bit(type)) == 0) return bad_field(from, reserved);
       p = space(p);
       if (*p == ',') {
@@ -263,13 +300,16 @@ class RecordParser : public Scanner<true> {
     }
   }
 
-  /// Any object or array, `p` at its opening bracket, which has depth `depth`; to the byte behind the closing one.
+  /// Any object or array, `p` at its opening bracket, which has depth `depth`; to the byte behind the closing
+  /// one.
   [[gnu::noinline]] const char* container(const char* p, uint32_t depth) {
     const uint32_t outermost = depth;
     bool object;
   open:
-    if (depth > kDepthMax) [[unlikely]] return fail(p, Reason::too_deep, "expected no nesting deeper than 64");
-    if (p >= end_) [[unlikely]] return fail(p, {});
+    if (depth > kDepthMax) [[unlikely]]
+      return fail(p, Reason::too_deep, "expected no nesting deeper than 64");
+    if (p >= end_) [[unlikely]]
+      return fail(p, {});
     object = *p == '{';
     set_object(depth, object);
     p = space(p + 1);
@@ -284,7 +324,8 @@ class RecordParser : public Scanner<true> {
     bool escaped;
     const char* key_end = p;
     p = key(p, work_.scopes[depth], key_end, escaped);
-    if (p == nullptr) [[unlikely]] return nullptr;
+    if (p == nullptr) [[unlikely]]
+      return nullptr;
   }
   value:
     if (*p == '{' || *p == '[') {
@@ -292,7 +333,8 @@ class RecordParser : public Scanner<true> {
       goto open;
     }
     p = scalar(p);
-    if (p == nullptr) [[unlikely]] return nullptr;
+    if (p == nullptr) [[unlikely]]
+      return nullptr;
   next:
     p = space(p);
     if (*p == ',') {
@@ -304,7 +346,8 @@ class RecordParser : public Scanner<true> {
       return fail(p, object ? kExpectedCommaOrBrace : kExpectedCommaOrBracket);
     }
   close:
-    if (p >= end_) [[unlikely]] return fail(p, {});
+    if (p >= end_) [[unlikely]]
+      return fail(p, {});
     ++p;
     if (object) work_.keys.close(work_.scopes[depth]);
     if (depth == outermost) return p;
@@ -335,5 +378,16 @@ class RecordParser : public Scanner<true> {
 
   FieldTable& out_;
   Workspace& work_;
-  uint64_t objects_ = 0;
+  QuoteStream quotes_;
+  uint32_t members_ = 0;  // how many of work_.members are used
+  uint64_t objects_ = 0;  // invariant: bit d - 1 tells whether the open container of depth d is an object
 };
+
+inline Fault parse_record(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
+                          Workspace& work) {
+  if (work.quotes.size() < text.size() / 64 + 2) [[unlikely]]
+    grow_quotes(work, text.size() / 64 + 2);
+  if (index_quotes(text, work.quotes.data()))
+    return RecordParser<true>(text, out, work).parse(default_stream);
+  return RecordParser<false>(text, out, work).parse(default_stream);
+}

@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,27 +13,40 @@
 /// Inside of the decoder.
 namespace weir::decode {
 
+/// How many reserved fields list their members (Extra::members).
+inline constexpr size_t kMemberFields = 6;
+
 /// What is kept from record to record for its capacity.
 struct Workspace {
   KeySet keys;
   KeyScope scopes[kDepthMax + 1];  ///< of the open objects, by depth
+  std::vector<uint64_t> quotes;    ///< index of a plain record
+  /// Members of the fields that list them, each of which comes once.
+  std::unique_ptr<Member[]> members = std::make_unique<Member[]>(kMemberFields * kObjectKeysMax);
   std::string decoded;        ///< a key or stream name without its escapes, zeros behind it
   std::vector<bool> nesting;  ///< of grammar scans
 };
 
-/// One record, `parse_record.h` for two instruction sets. A text that is no object is judged by judge_other_text().
-using ParseRecord = Fault (*)(std::string_view text, std::optional<Stream> default_stream, FieldTable& out, Workspace& work);
-Fault parse_record_sse2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out, Workspace& work);
-Fault parse_record_avx2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out, Workspace& work);
+/// One record, `parse_record.h` for two instruction sets. A text that is no object is judged by
+/// judge_other_text().
+using ParseRecord = Fault (*)(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
+                              Workspace& work);
+Fault parse_record_sse2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
+                        Workspace& work);
+Fault parse_record_avx2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
+                        Workspace& work);
 /// The best one for this processor.
 ParseRecord choose_parse_record();
 
-/// The verdict on a text that does not begin with `{`: not_an_object when it is valid JSON by grammar and UTF-8.
+/// The verdict on a text that does not begin with `{`: not_an_object when it is valid JSON by grammar and
+/// UTF-8.
 Fault judge_other_text(std::string_view text, std::vector<bool>& nesting);
 
 // Growth and rare conversions, kept out of the sources that are compiled for newer processors.
-void push_member(std::vector<Member>& members, const Member& member);
-/// Contents of literal `raw` decoded into `out`; 16 bytes with zeros behind the end are readable. Returns the length.
+void grow_quotes(Workspace& work, size_t words);
+void hand_over_members(const Workspace& work, size_t count, FieldTable& out);
+/// Contents of literal `raw` decoded into `out`; 16 bytes with zeros behind the end are readable. Returns the
+/// length.
 size_t decode_padded(std::string_view raw, std::string& out);
 /// Is number `text` within the range of a double?
 bool finite_number(std::string_view text);

@@ -6,23 +6,25 @@
 #include "agent/decode/parser.h"
 #include "agent/decode/reserved.h"
 
-// Only our own code in a namespace of its own is compiled for the newer processors: an inline function of a library
-// header compiled so could replace the plain one at link time.
+// Only our own code in a namespace of its own is compiled for the newer processors: an inline function of a
+// library header compiled so could replace the plain one at link time.
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 namespace weir::decode {
 namespace avx2 {
 namespace {
 #define WEIR_AVX2
+// clang-format off: in this order
 #include "agent/decode/scan.h"
-
+#include "agent/decode/quote_stream.h"
 #include "agent/decode/parse_record.h"
+// clang-format on
 }  // namespace
 }  // namespace avx2
 
 Fault parse_record_avx2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
                         Workspace& work) {
-  return avx2::RecordParser(text, out, work).parse(default_stream);
+  return avx2::parse_record(text, default_stream, out, work);
 }
 }  // namespace weir::decode
 #pragma GCC pop_options

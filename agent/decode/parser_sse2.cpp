@@ -9,14 +9,16 @@
 namespace weir::decode {
 namespace sse2 {
 namespace {
+// clang-format off: in this order
 #include "agent/decode/scan.h"
-
+#include "agent/decode/quote_stream.h"
 #include "agent/decode/parse_record.h"
+// clang-format on
 }  // namespace
 }  // namespace sse2
 
 Fault parse_record_sse2(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
                         Workspace& work) {
-  return sse2::RecordParser(text, out, work).parse(default_stream);
+  return sse2::parse_record(text, default_stream, out, work);
 }
 }  // namespace weir::decode

@@ -30,33 +30,54 @@ struct Reserved {
   uint64_t head = 0, tail = 0;  ///< the name as 16 bytes, zeros behind it
 };
 
-inline constexpr size_t kReservedBytesMax = 16;
-
-/// clang-format off
-#define WEIR_TEXT(name) Reserved{#name, Field::name, kText, Extra::none, #name ": expected a string"}
-#define WEIR_ID(name) Reserved{#name, Field::name, kText | kNumber, Extra::none, #name ": expected a string or a number"}
-#define WEIR_INTEGER(name) Reserved{#name, Field::name, kNumber, Extra::integer, #name ": expected an integer"}
-#define WEIR_OBJECT(name, extra) Reserved{#name, Field::name, kObject, Extra::extra, #name ": expected an object"}
+#define WEIR_TEXT(name) \
+  Reserved { #name, Field::name, kText, Extra::none, #name ": expected a string" }
+#define WEIR_ID(name) \
+  Reserved { #name, Field::name, kText | kNumber, Extra::none, #name ": expected a string or a number" }
+#define WEIR_INTEGER(name) \
+  Reserved { #name, Field::name, kNumber, Extra::integer, #name ": expected an integer" }
+#define WEIR_OBJECT(name, extra) \
+  Reserved { #name, Field::name, kObject, Extra::extra, #name ": expected an object" }
 /// Those with a rule; the others take any type.
 inline constexpr auto kReservedRules = std::to_array<Reserved>({
     {"stream", Field::stream, kText, Extra::stream, "stream: expected a string"},
-    WEIR_TEXT(service), WEIR_ID(trace_id), WEIR_TEXT(span_id), WEIR_TEXT(parent_span_id), WEIR_TEXT(correlation_id),
-    WEIR_TEXT(scenario), WEIR_TEXT(step_name), WEIR_TEXT(t_enter), WEIR_TEXT(t_exit), WEIR_TEXT(status),
-    WEIR_TEXT(kind), WEIR_TEXT(message), WEIR_TEXT(logger), WEIR_TEXT(name), WEIR_TEXT(rule),
-    WEIR_INTEGER(line_no), WEIR_INTEGER(step_index), WEIR_INTEGER(work_index), WEIR_INTEGER(msg_out_count),
+    WEIR_TEXT(service),
+    WEIR_ID(trace_id),
+    WEIR_TEXT(span_id),
+    WEIR_TEXT(parent_span_id),
+    WEIR_TEXT(correlation_id),
+    WEIR_TEXT(scenario),
+    WEIR_TEXT(step_name),
+    WEIR_TEXT(t_enter),
+    WEIR_TEXT(t_exit),
+    WEIR_TEXT(status),
+    WEIR_TEXT(kind),
+    WEIR_TEXT(message),
+    WEIR_TEXT(logger),
+    WEIR_TEXT(name),
+    WEIR_TEXT(rule),
+    WEIR_INTEGER(line_no),
+    WEIR_INTEGER(step_index),
+    WEIR_INTEGER(work_index),
+    WEIR_INTEGER(msg_out_count),
     {"duration_ms", Field::duration_ms, kNumber, Extra::finite, "duration_ms: expected a finite number"},
-    WEIR_OBJECT(ctx_before, members), WEIR_OBJECT(ctx_after, members), WEIR_OBJECT(ctx_diff, members),
-    WEIR_OBJECT(ctx, members), WEIR_OBJECT(ctx_set, members),
+    WEIR_OBJECT(ctx_before, members),
+    WEIR_OBJECT(ctx_after, members),
+    WEIR_OBJECT(ctx_diff, members),
+    WEIR_OBJECT(ctx, members),
+    WEIR_OBJECT(ctx_set, members),
     {"ctx_unset", Field::ctx_unset, kArray, Extra::strings, "ctx_unset: expected an array of strings"},
-    WEIR_ID(ctx_id), WEIR_OBJECT(msg_in, members),
+    WEIR_ID(ctx_id),
+    WEIR_OBJECT(msg_in, members),
     {"msg_out", Field::msg_out, kArray, Extra::objects, "msg_out: expected an array of objects"},
-    WEIR_OBJECT(attributes, none), WEIR_OBJECT(resource, none), WEIR_OBJECT(error, none),
+    WEIR_OBJECT(attributes, none),
+    WEIR_OBJECT(resource, none),
+    WEIR_OBJECT(error, none),
 });
 #undef WEIR_TEXT
 #undef WEIR_ID
 #undef WEIR_INTEGER
 #undef WEIR_OBJECT
-/// clang-format on
 
 constexpr uint64_t eight_bytes(std::string_view text, size_t from) {
   uint64_t word = 0;
@@ -68,7 +89,7 @@ constexpr uint64_t eight_bytes(std::string_view text, size_t from) {
 
 struct ReservedTable {
   uint64_t multiplier = 0x9E3779B97F4A7C15;
-  std::array<uint8_t, 256> slots{};  ///< entry + 1
+  std::array<uint8_t, 256> slots{};             ///< entry + 1
   std::array<Reserved, kFieldCount> entries{};  ///< by Field
 };
 

@@ -1,37 +1,37 @@
-// Tokens of JSON, validated. Included once per translation unit, inside of the namespace WEIR_ISA, so that one source
-// serves two instruction sets; the including file has the system headers.
+// Tokens of JSON, validated. Included once per translation unit, inside of the namespace WEIR_ISA, so that
+// one source serves two instruction sets; the including file has the system headers.
 
 #if defined(WEIR_AVX2)
 using Block = __m256i;
 using BlockMask = uint32_t;
+inline Block no_bytes() { return _mm256_setzero_si256(); }
+inline Block merge(Block x, Block y) { return _mm256_or_si256(x, y); }
+inline Block where_equal(Block x, char c) { return _mm256_cmpeq_epi8(x, _mm256_set1_epi8(c)); }
+inline Block where_control_or_high(Block x) { return _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), x); }
+inline BlockMask mask_of(Block x) { return uint32_t(_mm256_movemask_epi8(x)); }
 inline Block load_block(const char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline BlockMask bytes_equal(Block x, char c) {
-  return uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8(c))));
-}
-/// Controls, and as signed bytes also everything from 0x80 up.
-inline BlockMask controls_or_high(Block x) {
-  return uint32_t(_mm256_movemask_epi8(_mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), x)));
-}
-inline BlockMask controls(Block x) {
-  return uint32_t(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(0x1F)), x)));
+inline Block where_control(Block x) {
+  return _mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(0x1F)), x);
 }
 #else
 using Block = __m128i;
 using BlockMask = uint32_t;
+inline Block no_bytes() { return _mm_setzero_si128(); }
+inline Block merge(Block x, Block y) { return _mm_or_si128(x, y); }
+inline Block where_equal(Block x, char c) { return _mm_cmpeq_epi8(x, _mm_set1_epi8(c)); }
+inline Block where_control_or_high(Block x) { return _mm_cmpgt_epi8(_mm_set1_epi8(0x20), x); }
+inline BlockMask mask_of(Block x) { return uint32_t(_mm_movemask_epi8(x)); }
 inline Block load_block(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-inline BlockMask bytes_equal(Block x, char c) {
-  return uint32_t(_mm_movemask_epi8(_mm_cmpeq_epi8(x, _mm_set1_epi8(c))));
-}
-inline BlockMask controls_or_high(Block x) {
-  return uint32_t(_mm_movemask_epi8(_mm_cmpgt_epi8(_mm_set1_epi8(0x20), x)));
-}
-inline BlockMask controls(Block x) {
-  return uint32_t(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1F)), x)));
-}
+inline Block where_control(Block x) { return _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1F)), x); }
 #endif
+inline BlockMask bytes_equal(Block x, char c) { return mask_of(where_equal(x, c)); }
+/// As signed bytes everything from 0x80 up is below a space, too.
+inline BlockMask controls_or_high(Block x) { return mask_of(where_control_or_high(x)); }
+inline BlockMask controls(Block x) { return mask_of(where_control(x)); }
 
-/// How scanning stays inside: a token function may look at most 64 bytes past the end and never moves on from there.
-/// fail() turns every fault at or behind the end into "the record ends too early", so what stands there decides nothing.
+/// How scanning stays inside: a token function may look at most 64 bytes past the end and never moves on from
+/// there. fail() turns every fault at or behind the end into "the record ends too early", so what stands
+/// there decides nothing.
 ///
 /// Functions take a position and return the one behind the token, nullptr after fail().
 template <bool kCheckUtf8>
@@ -57,7 +57,8 @@ class Scanner {
   }
 
   const char* space(const char* p) const {
-    if (static_cast<unsigned char>(*p) > ' ') [[likely]] return p;
+    if (static_cast<unsigned char>(*p) > ' ') [[likely]]
+      return p;
     if (*p == ' ' && static_cast<unsigned char>(p[1]) > ' ') return p + 1;
     while (p < end_ && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) ++p;
     return p;
@@ -73,36 +74,38 @@ class Scanner {
       const BlockMask specials = (kCheckUtf8 ? controls_or_high(x) : controls(x)) | bytes_equal(x, '\\');
       if (quotes != 0 && (specials & (quotes - 1)) == 0) [[likely]] {
         q += __builtin_ctz(quotes);
-        if (q >= end_) [[unlikely]] return fail(q, {});
+        if (q >= end_) [[unlikely]]
+          return fail(q, {});
         return q + 1;
       }
       if (specials != 0) return string_slow(q + __builtin_ctz(specials), escaped);
       q += sizeof(Block);
-      if (q >= end_) [[unlikely]] return fail(q, {});
+      if (q >= end_) [[unlikely]]
+        return fail(q, {});
     }
   }
 
-  const char* number(const char* p, bool& integer) {
-    const char* q = p + (*p == '-');
-    const char* digits = q;
-    q = *q == '0' ? q + 1 : skip_digits(q);
-    if (q == digits) return fail(q, "expected a digit");
-    integer = true;
-    if (*q == '.') {
-      integer = false;
-      digits = ++q;
-      q = skip_digits(q);
-      if (q == digits) return fail(q, "expected a digit behind the decimal point");
+  /// `p` at a digit or a minus. Numbers of fewer than 16 digits without exponent take no loop and no branch
+  /// that depends on their length.
+  [[gnu::always_inline]] const char* number(const char* p, bool& integer) {
+    const char* const q = p + (*p == '-');
+    const __m128i x = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)), _mm_set1_epi8('0'));
+    const __m128i digits = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
+    uint32_t others = uint32_t(_mm_movemask_epi8(digits)) ^ 0x1FFFFu;
+    auto size = uint32_t(__builtin_ctz(others));
+    const bool leading_zero = *q == '0' && size > 1;
+    integer = q[size] != '.';
+    bool no_digits = size == 0;
+    if (!integer) {
+      const uint32_t point = size;
+      others &= others - 1;
+      size = others == 0 ? 16 : uint32_t(__builtin_ctz(others));
+      no_digits |= size == point + 1;
     }
-    if ((*q | 0x20) == 'e') {
-      integer = false;
-      ++q;
-      q += *q == '+' || *q == '-';
-      digits = q;
-      q = skip_digits(q);
-      if (q == digits) return fail(q, "expected a digit in the exponent");
+    if (leading_zero || no_digits || size >= 16 || (q[size] | 0x20) == 'e' || q + size > end_) [[unlikely]] {
+      return number_slow(p, integer);
     }
-    return q <= end_ ? q : fail(q, {});
+    return q + size;
   }
 
   /// `true`, `false`, `null`, or the fault of whatever else begins here.
@@ -130,7 +133,8 @@ class Scanner {
   const char* const end_;
 
  private:
-  /// Length of the well-formed sequence at `p` (Unicode table 3-7), 0: ill-formed, -1: fine as far as it goes, then the end.
+  /// Length of the well-formed sequence at `p` (Unicode table 3-7), 0: ill-formed, -1: fine as far as it
+  /// goes, then the end.
   static int utf8_sequence(const char* at, const char* end) {
     const auto* p = reinterpret_cast<const unsigned char*>(at);
     const unsigned char c = p[0];
@@ -144,6 +148,29 @@ class Scanner {
       if (p[i] < (i == 1 ? low : 0x80) || p[i] > (i == 1 ? high : 0xBF)) return 0;
     }
     return length;
+  }
+
+  [[gnu::noinline]] const char* number_slow(const char* p, bool& integer) {
+    const char* q = p + (*p == '-');
+    const char* digits = q;
+    q = *q == '0' ? q + 1 : skip_digits(q);
+    if (q == digits) return fail(q, "expected a digit");
+    integer = true;
+    if (*q == '.') {
+      integer = false;
+      digits = ++q;
+      q = skip_digits(q);
+      if (q == digits) return fail(q, "expected a digit behind the decimal point");
+    }
+    if ((*q | 0x20) == 'e') {
+      integer = false;
+      ++q;
+      q += *q == '+' || *q == '-';
+      digits = q;
+      q = skip_digits(q);
+      if (q == digits) return fail(q, "expected a digit in the exponent");
+    }
+    return q <= end_ ? q : fail(q, {});
   }
 
   /// Goes on with a string at a byte that is not plain.
@@ -202,9 +229,19 @@ class Scanner {
     constexpr std::string_view kDetail = "expected a valid escape";
     if (q + 1 >= end_) return fail(end_, {});
     switch (q[1]) {
-      case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': return q + 2;
-      case 'u': break;
-      default: return fail(q, kDetail);
+      case '"':
+      case '\\':
+      case '/':
+      case 'b':
+      case 'f':
+      case 'n':
+      case 'r':
+      case 't':
+        return q + 2;
+      case 'u':
+        break;
+      default:
+        return fail(q, kDetail);
     }
     const int code = hex4(q + 2);
     if (code < 0) return code == -2 ? fail(end_, {}) : fail(q, kDetail);
@@ -223,16 +260,10 @@ class Scanner {
     return low >= 0xDC00 && low <= 0xDFFF ? q + 12 : fail(q, Reason::bad_utf8, kSurrogateDetail);
   }
 
-  /// Looks at 16 bytes beyond the end at most.
+  /// A plain loop: numbers are short, and a predicted branch costs less than the latency of a vector compare.
   const char* skip_digits(const char* q) const {
-    for (;;) {
-      const __m128i x = _mm_sub_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q)), _mm_set1_epi8('0'));
-      const __m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(9)), x);
-      const uint32_t others = uint32_t(_mm_movemask_epi8(digit)) ^ 0xFFFFu;
-      if (others != 0) return q + __builtin_ctz(others);
-      q += 16;
-      if (q >= end_) return q;
-    }
+    while (q < end_ && *q >= '0' && *q <= '9') ++q;
+    return q;
   }
 
   static constexpr std::string_view kSurrogateDetail = "expected a pair of surrogate escapes";

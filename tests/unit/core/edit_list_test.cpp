@@ -59,7 +59,8 @@ TEST_CASE("replacements are pieces of the original and of our own") {
   edits.replace(fields[2].value);
   edits.text("nu"), edits.text("ll"), edits.end();
   edits.replace(fields[0].value);
-  edits.text("{"), edits.original({12, 17}), edits.text(","), edits.original({6, 11}), edits.text("}"), edits.end();
+  edits.text("{"), edits.original({12, 17}), edits.text(","), edits.original({6, 11}), edits.text("}"),
+      edits.end();
   CHECK_FALSE(edits.empty());
   CHECK(render(edits) == R"({"a":{"y":2,"x":1},"b":"long text","c":null})");
 }
@@ -129,7 +130,9 @@ TEST_CASE("any subset of removals, replacements and appended members gives what 
     for (size_t i : calls) {
       fate[i] = int(random() % 3);
       if (fate[i] == 1) edits.remove(fields[i]);
-      if (fate[i] == 2) edits.replace(fields[i].value), edits.text("[\"new\","), edits.original(fields[i].value), edits.text("]"), edits.end();
+      if (fate[i] == 2)
+        edits.replace(fields[i].value), edits.text("[\"new\","), edits.original(fields[i].value),
+            edits.text("]"), edits.end();
     }
     const Ordered sent = Ordered::parse(line);
     for (size_t i = 0; i < count; ++i) {

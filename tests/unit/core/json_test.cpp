@@ -13,14 +13,16 @@ using namespace std::literals;
 
 namespace {
 
-/// Text whose last byte is the last of a mapped page: what is read behind it and matters to the processor crashes.
+/// Text whose last byte is the last of a mapped page: what is read behind it and matters to the processor
+/// crashes.
 class AtPageEnd {
  public:
   explicit AtPageEnd(std::string_view text) {
     const auto page = size_t(sysconf(_SC_PAGESIZE));
     const size_t pages = (text.size() + page - 1) / page + 1;
     bytes_ = (pages + 1) * page;
-    map_ = static_cast<char*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    map_ =
+        static_cast<char*>(mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     REQUIRE(mprotect(map_ + pages * page, page, PROT_NONE) == 0);
     begin_ = map_ + pages * page - text.size();
     std::memcpy(begin_, text.data(), text.size());
@@ -65,7 +67,8 @@ std::string decoded(std::string_view raw) {
 TEST_CASE("skip_value finds the end of every kind of value") {
   for (std::string_view value :
        {"1"sv, "-1.5e+10"sv, "true"sv, "false"sv, "null"sv, R"("")"sv, R"("a\"b\\")"sv, "[]"sv, "{}"sv,
-        R"([1,"]",{"a":"}"}])"sv, R"({"a":[{"b":"[{\"}"}],"a much longer key than a block":"and a longer value"})"sv}) {
+        R"([1,"]",{"a":"}"}])"sv,
+        R"({"a":[{"b":"[{\"}"}],"a much longer key than a block":"and a longer value"})"sv}) {
     const std::string text = std::string(value) + ",x";
     CAPTURE(text);
     CHECK(json::skip_value(text.data()) == text.data() + value.size());
@@ -140,21 +143,47 @@ TEST_CASE("strings are ordered by code point") {
 }
 
 TEST_CASE("numbers are compared by exact decimal value") {
-  for (auto [a, b] : {std::pair{"1", "1.0"}, {"1", "1e0"}, {"100", "1E+2"}, {"0.001", "1e-3"}, {"-0", "0"}, {"0", "0e999"},
-                      {"0.0", "-0.00e5"}, {"12.50", "1.25e1"}, {"1000000000000000000000", "1e21"}, {"0.10", "0.1"},
-                      {"123e-2", "1.23"}, {"1e000000000000000000000000000000000000000001", "10"},
+  for (auto [a, b] : {std::pair{"1", "1.0"},
+                      {"1", "1e0"},
+                      {"100", "1E+2"},
+                      {"0.001", "1e-3"},
+                      {"-0", "0"},
+                      {"0", "0e999"},
+                      {"0.0", "-0.00e5"},
+                      {"12.50", "1.25e1"},
+                      {"1000000000000000000000", "1e21"},
+                      {"0.10", "0.1"},
+                      {"123e-2", "1.23"},
+                      {"1e000000000000000000000000000000000000000001", "10"},
                       {"1e99999999999999999999", "10e99999999999999999998"}}) {
     CAPTURE(a);
     CAPTURE(b);
     CHECK(order(a, b) == 0);
     CHECK(order(b, a) == 0);
   }
-  for (auto [a, b] : {std::pair{"1", "2"}, {"-2", "-1"}, {"-1", "0"}, {"0", "1e-400"}, {"9007199254740992", "9007199254740993"},
-                      {"0.1", "0.10000000000000000000000000001"}, {"9", "10"}, {"-10", "-9"}, {"1e400", "1e401"},
-                      {"99e-1", "1e1"}, {"-1e400", "1e-400"}, {"1e99999999999999999998", "1e99999999999999999999"},
-                      {"1e-99999999999999999999999999999999999", "1"}, {"1.25", "1.3"}, {"-1.3", "-1.25"},
-                      {"1e1" "000000000000000000000000000000000000000", "1e2" "000000000000000000000000000000000000000"},
-                      {"1e-2" "000000000000000000000000000000000000000", "1e-1" "000000000000000000000000000000000000000"}}) {
+  for (auto [a, b] : {std::pair{"1", "2"},
+                      {"-2", "-1"},
+                      {"-1", "0"},
+                      {"0", "1e-400"},
+                      {"9007199254740992", "9007199254740993"},
+                      {"0.1", "0.10000000000000000000000000001"},
+                      {"9", "10"},
+                      {"-10", "-9"},
+                      {"1e400", "1e401"},
+                      {"99e-1", "1e1"},
+                      {"-1e400", "1e-400"},
+                      {"1e99999999999999999998", "1e99999999999999999999"},
+                      {"1e-99999999999999999999999999999999999", "1"},
+                      {"1.25", "1.3"},
+                      {"-1.3", "-1.25"},
+                      {"1e1"
+                       "000000000000000000000000000000000000000",
+                       "1e2"
+                       "000000000000000000000000000000000000000"},
+                      {"1e-2"
+                       "000000000000000000000000000000000000000",
+                       "1e-1"
+                       "000000000000000000000000000000000000000"}}) {
     CAPTURE(a);
     CAPTURE(b);
     CHECK(order(a, b) == -1);
@@ -175,9 +204,12 @@ TEST_CASE("random numbers keep their order in every spelling") {
       const int64_t whole = std::abs(hundredths);
       const std::string sign = hundredths < 0 ? "-" : "";
       switch (random() % 4) {
-        case 0: return sign + std::to_string(whole) + "e-2";
-        case 1: return sign + std::to_string(whole) + "00E-4";
-        case 2: return sign + std::to_string(whole) + ".000e-02";
+        case 0:
+          return sign + std::to_string(whole) + "e-2";
+        case 1:
+          return sign + std::to_string(whole) + "00E-4";
+        case 2:
+          return sign + std::to_string(whole) + ".000e-02";
         default: {
           std::string cents = std::to_string(whole % 100);
           return sign + std::to_string(whole / 100) + (cents.size() == 1 ? ".0" : ".") + cents;
@@ -237,7 +269,10 @@ TEST_CASE("what could steer a terminal is escaped") {
         R"(\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069)");
   CHECK(safe("\u2027\u202f\u2065\u206a\u200d") == "\u2027\u202f\u2065\u206a\u200d");
   CHECK(safe("\u20ac\U0001F600\u4e2d") == "\u20ac\U0001F600\u4e2d");
-  CHECK(safe("a\x9b" "b\xc3") == "a\\ufffd" "b\\ufffd");
+  CHECK(safe("a\x9b"
+             "b\xc3") ==
+        "a\\ufffd"
+        "b\\ufffd");
 }
 
 TEST_CASE("a path is one key first, then split at each of its dots") {
