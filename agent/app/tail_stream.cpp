@@ -20,7 +20,7 @@ constexpr size_t kLastBytesMax = 64 << 20;
 std::string url_decode(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
-    unsigned byte;
+    unsigned byte = 0;
     if (text[i] == '%' && i + 2 < text.size() &&
         std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr == text.data() + i + 3) {
       out += char(byte);
