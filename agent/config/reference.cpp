@@ -78,12 +78,19 @@ void add_components(std::string& out, std::string_view title, std::string_view g
 
 constexpr std::string_view kIntroduction = R"(# Configuration reference
 
-Generated from the option tables of the program; do not edit. `weir check FILE` checks a file against them, `weir check FILE --print` shows what results.
+Generated from the option tables of the program; do not edit. `weir check FILE` checks a file against
+them, `weir check FILE --print` shows what results.
 
-- Unknown keys, and keys named twice, are errors. Every mistake is shown at once, as `file:line:col: path: text`.
-- Sizes: `B`, `KB`, `MB`, `GB` (thousands), `KiB`, `MiB`, `GiB` (1024); a number alone is bytes. Durations: `ns`, `us`, `ms`, `s`, `m`, `h`, `d`; the unit is required.
-- `${VAR}`, `${VAR:-default}`, `${env:VAR}`, `${file:/path}` (its content without the last line feed), `${cred:name}` (a systemd credential) and `$$` (a dollar sign) are replaced in values. A variable that is not set is an error; what was put in is never read as YAML again.
-- Several files, and the `*.yaml` of a directory in name order, are merged: maps key by key, everything else by the later one. `--set key=value` comes on top; a name that holds a dot is put in double quotes there (`--set 'sinks."a.b".path=x'`).
+- Unknown keys, and keys named twice, are errors. Every mistake is shown at once, as `file:line:col:
+  path: text`.
+- Sizes: `B`, `KB`, `MB`, `GB` (thousands), `KiB`, `MiB`, `GiB` (1024); a number alone is bytes.
+  Durations: `ns`, `us`, `ms`, `s`, `m`, `h`, `d`; the unit is required.
+- `${VAR}`, `${VAR:-default}`, `${env:VAR}`, `${file:/path}` (its content without the last line feed),
+  `${cred:name}` (a systemd credential) and `$$` (a dollar sign) are replaced in values. A variable that
+  is not set is an error; what was put in is never read as YAML again.
+- Several files, and the `*.yaml` of a directory in name order, are merged: maps key by key, everything
+  else by the later one. `--set key=value` comes on top; a name that holds a dot is put in double quotes
+  there (`--set 'sinks."a.b".path=x'`).
 - Names of listeners and sinks: up to 64 letters, digits, `_`, `.` and `-`.
 
 )";

@@ -64,7 +64,7 @@ class Settings {
   std::map<std::string, OptionValue, std::less<>> values_;
 };
 
-/// One kind of sink or of listener, as the configuration sees it. The registries of sinks/ and ingest/ list them.
+/// One kind of sink or listener, as configuration sees it. The registries of sinks/ and ingest/ list them.
 struct ComponentType {
   std::string_view name;
   std::vector<std::string_view> aliases;  ///< `jsonl` for `file`
@@ -80,7 +80,7 @@ Result<OptionValue> parse_option(const Option& option, std::string_view text);
 Settings default_settings(const OptionTable& table);
 /// As it would be written in YAML (`64MiB`, `250ms`, quoted where needed).
 std::string format_option(const Option& option, const OptionValue& value);
-/// One string as weir's YAML reader gives it back: plain where that is safe, else in double quotes, `$` doubled.
+/// One string as weir's YAML reader takes it: plain where that is safe, else in double quotes, `$` doubled.
 std::string format_yaml_string(std::string_view text);
 
 Result<int64_t> parse_bytes(std::string_view text);        ///< `64MiB` -> 67108864
