@@ -72,7 +72,7 @@ struct LoadedConfig {
   std::vector<ConfigError> errors;  ///< all of them
 };
 
-/// Reads, merges, substitutes, translates `runtime.tracing`, checks, fills in. Reads files and the environment,
+/// Reads, merges, substitutes, translates `runtime.tracing`, checks, fills in. Reads files and environment,
 /// changes nothing. The component types come from the registries of sinks/ and ingest/.
 LoadedConfig load_config(const ConfigRequest& request, const std::vector<ComponentType>& listener_types,
                          const std::vector<ComponentType>& sink_types);
