@@ -1,7 +1,6 @@
 #include "agent/process/context_diff.h"
 
 #include <span>
-#include <utility>
 
 #include "agent/core/check.h"
 #include "agent/core/json.h"
@@ -220,15 +219,14 @@ class ContextDiff final : public Processor {
     };
     out.take(side, side.whole.begin, side.whole.begin + 1);
     for (const Selection::Leaf& leaf : selection.leaves) {
-      close_until(leaf.key.begin);
+      close_until(leaf.member->key.begin);
       for (auto depth = uint32_t(open_.size()); depth < leaf.ancestor_count; ++depth) {
-        const Member& ancestor = selection.ancestors[leaf.first_ancestor + depth];
+        const Member& ancestor = leaf.ancestors[depth];
         out.take(side, ancestor.key.begin, ancestor.value.begin + 1, !first);
         open_.push_back(ancestor.value);
         first = true;
       }
-      out.take(side, leaf.key.begin, leaf.value.begin, !first);
-      out.take_value(side, leaf.value);
+      out.take_member(side, leaf.member->key, leaf.member->value, !first);
       first = false;
     }
     close_until(side.whole.end);
@@ -239,57 +237,62 @@ class ContextDiff final : public Processor {
                   EditList& edits) {
     ValueWriter out(edits, options_.max_value_len);
     begin(out, fields, Field::ctx_diff, "ctx_diff");
-    out.text("{");
-    if (whitelisted()) {
+    glue_.assign(1, '{');
+    if (whitelisted())
       write_listed_changes(out, before, after);
-    } else {
-      bool first = true;
-      for (const Change& c : changes_.compute(before, after)) {
-        if (!std::exchange(first, false)) out.text(",");
-        if (c.after != nullptr)
-          out.take(after, c.after->key.begin, c.after->key.end);
-        else
-          out.take(before, c.before->key.begin, c.before->key.end);
-        write_change(out, before, c.before == nullptr ? Span() : c.before->value, after,
-                     c.after == nullptr ? Span() : c.after->value);
-      }
-    }
-    out.text("}");
+    else
+      write_all_changes(out, before, after);
+    glue_ += '}';
+    out.text(glue_);
     out.end();
+  }
+
+  void write_all_changes(ValueWriter& out, const ContextSide& before, const ContextSide& after) {
+    for (const Change& c : changes_.compute(before, after)) {
+      const std::string_view key = c.after != nullptr ? after.of(c.after->key) : before.of(c.before->key);
+      write_change(out, key, before, c.before == nullptr ? Span() : c.before->value, after,
+                   c.after == nullptr ? Span() : c.after->value);
+    }
   }
 
   /// The entries are sorted, so their changes are.
   void write_listed_changes(ValueWriter& out, const ContextSide& before, const ContextSide& after) {
-    bool first = true;
     for (size_t i = 0; i < whitelist_.entries().size(); ++i) {
-      const Selection::Found& b = before_.found[i];
-      const Selection::Found& a = after_.found[i];
-      if (!differ(before.of(b.value), after.of(a.value))) continue;
-      if (!std::exchange(first, false)) out.text(",");
-      if (a.present && a.top_level)
-        out.take(after, a.key.begin, a.key.end);
-      else if (b.present && b.top_level)
-        out.take(before, b.key.begin, b.key.end);
-      else
-        out.text(whitelist_.entries()[i].quoted);
-      write_change(out, before, b.value, after, a.value);
+      const Member* const b = before_.found[i];
+      const Member* const a = after_.found[i];
+      const Span old_value = b == nullptr ? Span() : b->value;
+      const Span new_value = a == nullptr ? Span() : a->value;
+      if (!differ(before.of(old_value), after.of(new_value))) continue;
+      std::string_view key = whitelist_.entries()[i].quoted;
+      if (a != nullptr && whitelist_.is_top_level(after, i, *a))
+        key = after.of(a->key);
+      else if (b != nullptr && whitelist_.is_top_level(before, i, *b))
+        key = before.of(b->key);
+      write_change(out, key, before, old_value, after, new_value);
     }
   }
 
-  /// An empty span is an absent value.
-  static void write_change(ValueWriter& out, const ContextSide& before, Span old_value,
-                           const ContextSide& after, Span new_value) {
-    out.text(":{\"before\":");
-    if (old_value.size() > 0)
-      out.take_value(before, old_value);
-    else
-      out.text("null");
-    out.text(",\"after\":");
-    if (new_value.size() > 0)
-      out.take_value(after, new_value);
-    else
-      out.text("null");
-    out.text("}");
+  /// `key` as a JSON string; an empty span is an absent value. What stands between values gathers in glue_,
+  /// so that it becomes one piece.
+  void write_change(ValueWriter& out, std::string_view key, const ContextSide& before, Span old_value,
+                    const ContextSide& after, Span new_value) {
+    if (glue_.back() == '}') glue_ += ',';
+    glue_ += key;
+    glue_ += ":{\"before\":";
+    write_value(out, before, old_value);
+    glue_ += ",\"after\":";
+    write_value(out, after, new_value);
+    glue_ += '}';
+  }
+
+  void write_value(ValueWriter& out, const ContextSide& side, Span value) {
+    if (value.size() == 0) {
+      glue_ += "null";
+      return;
+    }
+    out.text(glue_);
+    glue_.clear();
+    out.take_value(side, value);
   }
 
   /// A `ctx_reset` of the client's own gives way: one key, one value.
@@ -316,6 +319,7 @@ class ContextDiff final : public Processor {
   std::vector<Member> memory_members_;
   std::vector<Span> open_;  // ancestors that take_selected() is inside of
   std::string key_;
+  std::string glue_;  // text of a diff that is not written yet
 };
 
 }  // namespace

@@ -1,7 +1,9 @@
 #pragma once
 #include <span>
+#include <string>
 #include <string_view>
 
+#include "agent/core/json.h"
 #include "agent/core/record.h"
 
 namespace weir {
@@ -18,6 +20,12 @@ struct ContextSide {
 };
 
 /// Contents of a key for comparing. `scratch` is used only when the key holds escapes.
-std::string_view key_contents(const ContextSide& side, const Member& member, std::string& scratch);
+inline std::string_view key_contents(const ContextSide& side, const Member& member, std::string& scratch) {
+  const std::string_view raw(side.text.data() + member.key.begin, member.key.size());
+  if (!member.key_escaped) return {raw.data() + 1, raw.size() - 2};
+  scratch.clear();
+  json::decode_string(raw, scratch);
+  return scratch;
+}
 
 }  // namespace weir

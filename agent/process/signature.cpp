@@ -70,18 +70,35 @@ class Signature final : public Processor {
               edits);
     }
     if (fields.has(Field::msg_out)) {
-      for (json::Members out(record.line.data(), fields[Field::msg_out].value); out.next();) {
-        if (out.member().type != JsonType::object) continue;
-        const Span element = out.member().value;
-        members_.clear();
-        for (json::Members m(record.line.data(), element); m.next();) members_.push_back(m.member());
-        rewrite(record.line, element, members_, edits);
-      }
+      rewrite_elements(record.line, fields[Field::msg_out].value, edits);
     }
     return Verdict::keep();
   }
 
  private:
+  /// Reads each element once: its end is where its members end.
+  void rewrite_elements(std::string_view line, Span array, EditList& edits) {
+    const char* const base = line.data();
+    for (const char* p = json::skip_space(base + array.begin + 1); *p != ']';) {
+      if (*p == '{') {
+        Span element{uint32_t(p - base), array.end};
+        members_.clear();
+        const char* behind = p + 1;
+        for (json::Members m(base, element); m.next();) {
+          members_.push_back(m.member());
+          behind = base + m.member().value.end;
+        }
+        p = json::skip_space(behind) + 1;
+        element.end = uint32_t(p - base);
+        rewrite(line, element, members_, edits);
+      } else {
+        p = json::skip_value(p);
+      }
+      p = json::skip_space(p);
+      if (*p == ',') p = json::skip_space(p + 1);
+    }
+  }
+
   static constexpr size_t kAbsent = SIZE_MAX;
 
   void rewrite(std::string_view line, Span whole, std::span<const Member> members, EditList& edits) {

@@ -34,56 +34,9 @@ const char* cut_position(const char* p, const char* end, int64_t max) {
 
 }  // namespace
 
-std::string_view key_contents(const ContextSide& side, const Member& member, std::string& scratch) {
-  const std::string_view raw = side.of(member.key);
-  if (!member.key_escaped) return raw.substr(1, raw.size() - 2);
-  scratch.clear();
-  json::decode_string(raw, scratch);
-  return scratch;
-}
-
-void ValueWriter::begin_replace(Span where) {
-  where_ = where;
-  append_ = open_ = false;
-  pending_ = {};
-}
-
-void ValueWriter::begin_append(std::string_view key) {
-  key_ = key;
-  append_ = true;
-  open_ = false;
-  pending_ = {};
-}
-
-void ValueWriter::open() {
-  if (open_) return;
-  if (append_)
-    edits_.append(key_);
-  else
-    edits_.replace(where_);
-  open_ = true;
-}
-
-void ValueWriter::put(const ContextSide& side, uint32_t begin, uint32_t end) {
-  source_ = side.text;
-  pending_ = {begin, end};
-  pending_in_line_ = side.in_line;
-}
-
-void ValueWriter::flush() {
-  if (pending_.size() == 0) return;
-  open();
-  if (pending_in_line_)
-    edits_.original(pending_);
-  else
-    edits_.text(pending_.of(source_));
-  pending_ = {};
-}
-
-bool ValueWriter::joins(const ContextSide& side, uint32_t begin, bool comma) const {
-  if (pending_.size() == 0 || side.text.data() != source_.data() || begin < pending_.end) return false;
-  const char* p = source_.data() + pending_.end;
-  const char* const end = source_.data() + begin;
+bool ValueWriter::only_between(uint32_t begin, bool comma) const {
+  const char* p = source_ + pending_.end;
+  const char* const end = source_ + begin;
   while (p < end) {
     if (*p == ',' && comma)
       comma = false;
@@ -94,24 +47,7 @@ bool ValueWriter::joins(const ContextSide& side, uint32_t begin, bool comma) con
   return !comma;
 }
 
-void ValueWriter::take(const ContextSide& side, uint32_t begin, uint32_t end, bool comma) {
-  if (joins(side, begin, comma)) {
-    pending_.end = end;
-    return;
-  }
-  if (comma) {
-    if (pending_.size() > 0 && source_[pending_.end] == ',') {
-      ++pending_.end;  // the comma that stood there anyway: one piece less
-    } else {
-      text(",");
-    }
-  }
-  flush();
-  put(side, begin, end);
-}
-
-void ValueWriter::take_value(const ContextSide& side, Span value) {
-  if (value.size() <= uncut_bytes_) return take(side, value.begin, value.end);
+void ValueWriter::take_long_value(const ContextSide& side, Span value) {
   const char* const base = side.text.data();
   const char* const end = base + value.end;
   uint32_t from = value.begin;
@@ -140,19 +76,6 @@ void ValueWriter::take_all(const ContextSide& side) {
     }
   }
   take(side, from, side.whole.end);
-}
-
-void ValueWriter::text(std::string_view text) {
-  flush();
-  open();
-  edits_.text(text);
-}
-
-void ValueWriter::end() {
-  if (!append_ && !open_ && pending_in_line_ && pending_ == where_) return;
-  flush();
-  open();
-  edits_.end();
 }
 
 }  // namespace weir

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "agent/core/check.h"
 #include "agent/core/json.h"
 
 namespace weir {
 
 Whitelist::Whitelist(const std::vector<std::string>& entries) {
+  first_.fill(-1);
   std::vector<std::string> sorted = entries;
   std::sort(sorted.begin(), sorted.end());  // UTF-8 sorts by bytes as it does by code points
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
@@ -14,54 +16,55 @@ Whitelist::Whitelist(const std::vector<std::string>& entries) {
     const auto index = uint32_t(entries_.size());
     Entry entry{text, {}, text.find('.') != text.npos};
     json::append_quoted(entry.quoted, text);
-    if (entry.dotted) dotted_.push_back(index);
-    if (by_length_.size() <= text.size()) by_length_.resize(text.size() + 1);
-    by_length_[text.size()].push_back(index);
+    if (entry.dotted) {
+      dotted_.push_back(index);
+      chain_members_max_ += size_t(std::count(text.begin(), text.end(), '.')) + 1;
+    }
+    int& first = first_[slot(text)];
+    entry.next = first;
+    first = int(index);
     entries_.push_back(std::move(entry));
   }
 }
 
-int Whitelist::find(std::string_view key) const {
-  if (key.size() >= by_length_.size()) return -1;
-  for (const uint32_t index : by_length_[key.size()]) {
-    if (entries_[index].text == key) return int(index);
-  }
-  return -1;
-}
-
 void Whitelist::select_whole_keys(const ContextSide& side, Selection& out) {
-  out.found.assign(entries_.size(), {});
+  out.found.assign(entries_.size(), nullptr);
   out.leaves.clear();
-  out.ancestors.clear();
   for (const Member& m : side.members) {
     const int entry = find(key_contents(side, m, key_scratch_));
     if (entry < 0) continue;
-    out.found[size_t(entry)] = {m.key, m.value, m.type, true, true};
-    out.leaves.push_back({m.key, m.value});
+    out.found[size_t(entry)] = &m;
+    out.leaves.emplace_back().member = &m;
   }
 }
 
 void Whitelist::select(const ContextSide& side, Selection& out) {
   select_whole_keys(side, out);
+  if (dotted_.empty()) return;
   const size_t top_level = out.leaves.size();
+  out.chains.clear();
+  out.chains.reserve(chain_members_max_);
   for (const uint32_t index : dotted_) {
-    if (out.found[index].present) continue;
+    if (out.found[index] != nullptr) continue;
     chain_.clear();
     if (!resolve(side, entries_[index].text)) continue;
-    const Member& leaf = chain_.back();
-    out.found[index] = {leaf.key, leaf.value, leaf.type, true, false};
-    out.leaves.push_back({leaf.key, leaf.value, uint32_t(out.ancestors.size()), uint32_t(chain_.size() - 1)});
-    out.ancestors.insert(out.ancestors.end(), chain_.begin(), chain_.end() - 1);
+    WEIR_CHECK(out.chains.size() + chain_.size() <= chain_members_max_);  // the pointers stay good
+    const Member* const first = out.chains.data() + out.chains.size();
+    out.chains.insert(out.chains.end(), chain_.begin(), chain_.end());
+    const auto ancestors = uint32_t(chain_.size() - 1);
+    out.found[index] = first + ancestors;
+    out.leaves.push_back({first + ancestors, first, ancestors});
   }
   if (out.leaves.size() == top_level) return;
 
   // An outer leaf begins before those inside of it, so one pass drops what is kept already.
-  std::sort(out.leaves.begin(), out.leaves.end(),
-            [](const Selection::Leaf& a, const Selection::Leaf& b) { return a.key.begin < b.key.begin; });
+  std::sort(out.leaves.begin(), out.leaves.end(), [](const Selection::Leaf& a, const Selection::Leaf& b) {
+    return a.member->key.begin < b.member->key.begin;
+  });
   uint32_t kept_to = 0;
   std::erase_if(out.leaves, [&](const Selection::Leaf& leaf) {
-    if (leaf.key.begin < kept_to) return true;
-    kept_to = leaf.value.end;
+    if (leaf.member->key.begin < kept_to) return true;
+    kept_to = leaf.member->value.end;
     return false;
   });
 }
