@@ -281,3 +281,20 @@ TEST_CASE("entries with quotes and control characters are quoted in the diff") {
       listed({"a.\"\n"}, R"({"ctx_before":{"a":{"\"\n":1}},"ctx_after":{"a":{"\"\u000a":2}}})") ==
       R"({"ctx_before":{"a":{"\"\n":1}},"ctx_after":{"a":{"\"\u000a":2}},"ctx_diff":{"a.\"\n":{"before":1,"after":2}}})");
 }
+
+TEST_CASE("snapshots cost no allocation in any mode") {
+  const std::string record =
+      R"({"trace_id":"0123456789abcdef0123456789abcdef","ctx_before":{"order_id":1,"d":{"x":1,"y":2},"note":"a text that is cut","esc\u0061ped":1},)"
+      R"("ctx_after":{"order_id":2,"esc\u0061ped":2,"d":{"y":3,"x":1},"note":"a text that is cut too","new":[1,2]}})";
+  for (const auto mode : {ContextDiffMode::none, ContextDiffMode::whitelist, ContextDiffMode::full}) {
+    ManualClock clock;
+    const auto processor = make_context_diff(
+        {.mode = mode, .whitelist = {"order_id", "d.y", "note", "escaped"}, .max_value_len = 5},
+        make_context_memory(), clock);
+    Runner runner(*processor);
+    for (int i = 0; i < 3; ++i) runner.run(record);
+    const uint64_t before = test::allocations();
+    for (int i = 0; i < 100; ++i) runner.run(record);
+    CHECK(test::allocations() == before);
+  }
+}
