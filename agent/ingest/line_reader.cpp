@@ -61,6 +61,7 @@ void LineReader::start_skipping() {
   skipping_ = true;
   skipped_head_.assign(base_ + begin_, std::min(end_ - begin_, kQuarantineRawBytesMax));
   skipped_length_ = end_ - begin_;
+  skipped_cr_ = base_[end_ - 1] == '\r';
   begin_ = scanned_ = end_;
 }
 
@@ -68,11 +69,11 @@ void LineReader::start_skipping() {
 bool LineReader::skip_line(Line& out, char* lf) {
   size_t stop = lf ? size_t(lf - base_) : end_;
   skipped_length_ += stop - begin_;
-  bool cr = lf && stop > begin_ && base_[stop - 1] == '\r';
+  if (stop > begin_) skipped_cr_ = base_[stop - 1] == '\r';
   begin_ = scanned_ = lf ? stop + 1 : end_;
   if (!lf) return false;
   skipping_ = false;
-  out = {skipped_head_, true, skipped_length_ - cr};
+  out = {skipped_head_, true, skipped_length_ - skipped_cr_};
   return true;
 }
 

@@ -66,6 +66,7 @@ class LineReader {
   bool skipping_ = false;  ///< within a line that is too long
   std::string skipped_head_;
   uint64_t skipped_length_ = 0;
+  bool skipped_cr_ = false;  ///< its last byte so far was a CR, which may belong to the line's end
 };
 
 }  // namespace weir

@@ -1,0 +1,284 @@
+// Every Journal runs this suite; a new implementation is one row in `implementations()`.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <random>
+#include <thread>
+
+#include "tests/support/journal_fill.h"
+
+namespace weir {
+namespace {
+
+using test::Filler;
+using test::lines_of;
+using Lines = std::vector<std::string>;
+
+struct Implementation {
+  const char* name;
+  std::unique_ptr<Journal> (*make)(uint64_t bytes_max);
+};
+const std::vector<Implementation>& implementations() {
+  static const std::vector<Implementation> list{{"memory", make_memory_journal}};
+  return list;
+}
+
+template <class Fn>
+void for_each_journal(uint64_t bytes_max, Fn fn) {
+  for (const Implementation& i : implementations()) {
+    CAPTURE(i.name);
+    auto journal = i.make(bytes_max);
+    fn(*journal);
+  }
+}
+
+constexpr StreamSet kAll = StreamSet::all();
+constexpr uint64_t kRoomy = 16 << 20, kSmall = 256 << 10;
+
+Lines read_all(Cursor& cursor, const BatchLimits& limits = {}) {
+  Lines out;
+  BatchView batch;
+  while (cursor.next(batch, limits, 0, {})) {
+    for (auto& line : lines_of(batch)) out.push_back(line);
+    cursor.commit(batch);
+  }
+  return out;
+}
+
+uint64_t lag(const Cursor& cursor) { return cursor.status().lag_records; }
+
+TEST_CASE("a cursor sees what is appended after it was opened, in order") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    fill.append(Stream::log, "before");
+    auto end = journal.open_cursor("end", kAll, StartAt::end, WhenFull::block);
+    auto oldest = journal.open_cursor("oldest", kAll, StartAt::oldest, WhenFull::block);
+    fill.append({{Stream::log, "a"}, {Stream::trace, "b"}});
+    fill.append(Stream::log, "c");
+    CHECK(read_all(*end) == Lines{"a", "b", "c"});
+    CHECK(read_all(*oldest) == Lines{"before", "a", "b", "c"});
+    CHECK(journal.written() == 4);
+  });
+}
+
+TEST_CASE("a cursor of some streams sees only theirs and its lag counts only theirs") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", {Stream::trace}, StartAt::end, WhenFull::block);
+    fill.append({{Stream::log, "l1"}, {Stream::trace, "t1"}, {Stream::log, "l2"}});
+    fill.append(Stream::log, "l3");
+    CHECK(lag(*cursor) == 1);
+    CHECK(cursor->status().lag_bytes == 3);
+    CHECK(read_all(*cursor) == Lines{"t1"});
+    fill.append(Stream::log, "l4");
+    CHECK(lag(*cursor) == 0);
+    cursor->set_streams({Stream::log});  // what it has passed it does not go back to
+    fill.append(Stream::log, "l5");
+    CHECK(read_all(*cursor) == Lines{"l4", "l5"});
+  });
+}
+
+TEST_CASE("what is not committed comes again") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    fill.append(Stream::log, "a");
+    BatchView batch;
+    REQUIRE(cursor->next(batch, {}, 0, {}));
+    fill.append(Stream::log, "b");
+    REQUIRE(cursor->next(batch, {}, 0, {}));
+    CHECK(lines_of(batch) == Lines{"a", "b"});
+    cursor->commit(batch);
+    CHECK_FALSE(cursor->next(batch, {}, 0, {}));
+  });
+}
+
+TEST_CASE("limits cut a batch anywhere, within a transaction too") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", {Stream::trace}, StartAt::end, WhenFull::block);
+    std::vector<std::pair<Stream, std::string>> turn;
+    Lines expected;
+    for (int i = 0; i < 1000; ++i) {
+      turn.emplace_back(i % 3 ? Stream::trace : Stream::log, "line " + std::to_string(i));
+      if (i % 3) expected.push_back(turn.back().second);
+      if (i % 70 == 69) fill.append(turn), turn.clear();
+    }
+    fill.append(turn);
+    BatchLimits limits;
+    limits.records_max = 7;
+    BatchView batch;
+    Lines got;
+    while (cursor->next(batch, limits, 0, {})) {
+      CHECK(batch.records <= 7);
+      CHECK(batch.records == lines_of(batch).size());
+      for (auto& line : lines_of(batch)) got.push_back(line);
+      cursor->commit(batch);
+    }
+    CHECK(got == expected);
+    CHECK(cursor->status().passed == expected.size());
+  });
+}
+
+TEST_CASE("a batch holds at least one record, even one larger than its byte limit") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    fill.append({{Stream::log, std::string(5000, 'x')}, {Stream::log, "y"}});
+    BatchLimits limits;
+    limits.bytes_max = 100;
+    BatchView batch;
+    REQUIRE(cursor->next(batch, limits, 0, {}));
+    CHECK(batch.records == 1);
+  });
+}
+
+TEST_CASE("a step is waited for, and let go by flush") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    BatchLimits limits;
+    limits.records_step = 3;
+    limits.linger_ns = -1;
+    for (int i = 0; i < 8; ++i) fill.append(Stream::log, std::to_string(i));
+    BatchView batch;
+    REQUIRE(cursor->next(batch, limits, 0, {}));
+    CHECK(batch.records == 6);
+    cursor->commit(batch);
+    CHECK_FALSE(cursor->next(batch, limits, 0, {}));
+    cursor->flush();
+    REQUIRE(cursor->next(batch, limits, 0, {}));
+    CHECK(lines_of(batch) == Lines{"6", "7"});
+  });
+}
+
+TEST_CASE("full of what a block cursor has not passed: nothing is lost, and room is told once") {
+  for_each_journal(kSmall, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    std::atomic<int> told = 0;
+    journal.on_space([&] { ++told; });
+    uint64_t taken = 0;
+    while (fill.append(Stream::log, std::string(1000, 'x')) == AppendResult::taken) REQUIRE(++taken < 1000);
+    CHECK(taken > 100);
+    CHECK(journal.status().state == "full");
+    CHECK(told == 0);
+    CHECK(read_all(*cursor).size() == taken);
+    CHECK(told == 1);
+    CHECK(fill.append(Stream::log, "again") == AppendResult::taken);
+    CHECK(journal.status().state == "ok");
+    CHECK(cursor->status().dropped_lag == 0);
+  });
+}
+
+TEST_CASE("a drop_oldest cursor never holds the journal up, and what it missed is counted exactly") {
+  for_each_journal(kSmall, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::drop_oldest);
+    for (int i = 0; i < 5000; ++i) REQUIRE(fill.append(Stream::log, std::to_string(i) + std::string(200, 'x')) == AppendResult::taken);
+    CursorStatus before = cursor->status();
+    CHECK(before.dropped_lag > 0);
+    CHECK(before.routed == 5000);
+    uint64_t got = read_all(*cursor).size();
+    CursorStatus after = cursor->status();
+    CHECK(after.dropped_lag == before.dropped_lag);
+    CHECK(got + after.dropped_lag == 5000);
+    CHECK(after.lag_records == 0);
+  });
+}
+
+TEST_CASE("a batch in hand stays readable when the journal drops its records, and counts as delivered") {
+  for_each_journal(kSmall, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::drop_oldest);
+    fill.append({{Stream::log, "a"}, {Stream::log, "b"}});
+    BatchView batch;
+    REQUIRE(cursor->next(batch, {}, 0, {}));
+    uint64_t more = 3000;
+    for (uint64_t i = 0; i < more; ++i) fill.append(Stream::log, std::string(300, 'x'));
+    CHECK(lines_of(batch) == Lines{"a", "b"});
+    CursorStatus s = cursor->status();
+    CHECK(s.routed == more + 2);
+    CHECK(s.passed + s.lag_records == s.routed);
+    cursor->commit(batch);
+    uint64_t got = read_all(*cursor).size();
+    CHECK(got + cursor->status().dropped_lag == more);
+  });
+}
+
+TEST_CASE("end_here leaves later records to others") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    fill.append({{Stream::log, "a"}, {Stream::log, "b"}});
+    cursor->end_here();
+    fill.append(Stream::log, "c");
+    CHECK(lag(*cursor) == 2);
+    CHECK(read_all(*cursor) == Lines{"a", "b"});
+    BatchView batch;
+    CHECK_FALSE(cursor->next(batch, {}, -1, {}));
+  });
+}
+
+TEST_CASE("next wakes for an append and for a stop request") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    std::atomic<int> records = 0;
+    std::jthread reader([&](std::stop_token stop) {
+      BatchView batch;
+      while (cursor->next(batch, {}, -1, stop)) {
+        records += int(batch.records);
+        cursor->commit(batch);
+        records.notify_all();
+      }
+    });
+    for (int i = 1; i <= 3; ++i) {
+      fill.append(Stream::log, "x");
+      for (int seen = records; seen < i; seen = records) records.wait(seen);
+    }
+    reader.request_stop();
+    reader.join();
+    CHECK(records == 3);
+  });
+}
+
+TEST_CASE("any interleaving keeps the balance (seeded)") {
+  for_each_journal(kSmall, [](Journal& journal) {
+    uint64_t seed = std::random_device{}();
+    CAPTURE(seed);
+    std::mt19937_64 random(seed);
+    Filler fill(journal);
+    std::vector<std::unique_ptr<Cursor>> cursors;
+    std::vector<uint64_t> delivered;
+    for (int i = 0; i < 4; ++i) {
+      StreamSet streams = i == 0 ? kAll : StreamSet{kStreams[size_t(i)]};
+      cursors.push_back(journal.open_cursor("c", streams, StartAt::end, i < 2 ? WhenFull::block : WhenFull::drop_oldest));
+      delivered.push_back(0);
+    }
+    std::vector<std::pair<Stream, std::string>> waiting;
+    for (int step = 0; step < 20000; ++step) {
+      if (random() % 3 == 0 || waiting.empty())
+        waiting.emplace_back(kStreams[random() % 4], std::string(random() % 600, 'x'));
+      if (fill.append(waiting) == AppendResult::taken) waiting.clear();
+      size_t c = random() % 4;
+      BatchView batch;
+      BatchLimits limits;
+      limits.records_max = 1 + random() % 50;
+      if (random() % 2 && cursors[c]->next(batch, limits, 0, {}) && random() % 4) {
+        cursors[c]->commit(batch);
+        delivered[c] += batch.records;
+      }
+      CursorStatus s = cursors[c]->status();
+      REQUIRE(s.passed == delivered[c] + s.dropped_lag);
+      REQUIRE(s.routed == s.passed + s.lag_records);
+      if (waiting.size() > 40) waiting.clear();
+    }
+    Totals totals = journal.status().totals;
+    REQUIRE(cursors[0]->status().routed == totals.records_of(kAll));
+    REQUIRE(cursors[0]->status().dropped_lag == 0);
+  });
+}
+
+}  // namespace
+}  // namespace weir

@@ -1,0 +1,158 @@
+// Every local Sink runs this suite; a new kind is one row in `rows()`.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "agent/core/options.h"
+#include "agent/sinks/sink.h"
+#include "tests/support/faulty_io.h"
+#include "tests/support/journal_fill.h"
+#include "tests/support/temp_dir.h"
+
+namespace weir {
+namespace {
+
+using test::FaultyIo;
+using test::Filler;
+using test::TempDir;
+
+struct Row {
+  const char* name;
+  const char* type;
+  std::vector<std::pair<const char*, OptionValue>> settings;
+};
+
+const std::vector<Row>& rows() {
+  static const std::vector<Row> list{
+      {"file", "file", {}},
+      {"file line", "file", {{"write_mode", std::string("line")}}},
+      {"file batch of 3", "file", {{"write_mode", std::string("batch")}, {"flush_every_n", int64_t(3)}}},
+      {"file synced every 2", "file", {{"fsync_every_n", int64_t(2)}}},
+  };
+  return list;
+}
+
+/// One sink over a file of its own, fed from a journal.
+struct Bench {
+  explicit Bench(const Row& row) : journal(make_memory_journal(16 << 20)), fill(*journal) {
+    const SinkType* type = find_sink_type(row.type);
+    Settings settings = default_settings(type->type.options);
+    settings.set("path", path);
+    for (const auto& [name, value] : row.settings) settings.set(name, value);
+    sink = type->make(settings, {"under_test", io, system_clock(), nullptr});
+    cursor = journal->open_cursor("c", StreamSet::all(), StartAt::end, WhenFull::block);
+  }
+  /// As SinkRunner does it: after `down` the sink is closed and opened, and the same batch comes again.
+  void deliver_all() {
+    BatchView batch;
+    cursor->flush();
+    bool open = false;
+    while (cursor->next(batch, sink->batch_limits(), 0, {})) {
+      for (int attempts = 0;; ++attempts) {
+        REQUIRE(attempts < 10);
+        if (!open && !(open = sink->open().has_value())) continue;
+        Delivery d = sink->deliver(batch, {});
+        if (d.kind == Delivery::Kind::delivered) break;
+        REQUIRE(d.kind == Delivery::Kind::down);
+        CHECK_FALSE(d.error.empty());
+        sink->close();
+        open = false;
+      }
+      cursor->commit(batch);
+    }
+  }
+  TempDir dir;
+  std::string path = dir / "sub/out.jsonl";
+  FaultyIo io;
+  std::unique_ptr<Journal> journal;
+  Filler fill;
+  std::unique_ptr<Sink> sink;
+  std::unique_ptr<Cursor> cursor;
+};
+
+std::string fill_ten(Bench& b) {
+  std::string expected;
+  for (int i = 0; i < 10; ++i) {
+    std::string line = "{\"n\":" + std::to_string(i) + "}";
+    b.fill.append({{Stream::log, line}, {Stream::trace, line}});
+    expected += line + "\n" + line + "\n";
+  }
+  return expected;
+}
+
+TEST_CASE("every record arrives once, in order, in whole lines") {
+  for (const Row& row : rows()) {
+    CAPTURE(row.name);
+    Bench b(row);
+    std::string expected = fill_ten(b);
+    b.deliver_all();
+    CHECK(test::read_file(b.path) == expected);
+  }
+}
+
+TEST_CASE("close is safe without open and twice") {
+  for (const Row& row : rows()) {
+    Bench b(row);
+    b.sink->close();
+    b.sink->close();
+  }
+}
+
+TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {
+  for (const Row& row : rows())
+    for (size_t partial : {size_t(0), size_t(1), size_t(9), size_t(20)})
+      for (int64_t n = 0;; ++n) {
+        CAPTURE(row.name);
+        CAPTURE(partial);
+        CAPTURE(n);
+        Bench b(row);
+        b.io.fail_at = n;
+        b.io.partial_bytes = partial;
+        std::string expected = fill_ten(b);
+        b.deliver_all();
+        REQUIRE(test::read_file(b.path) == expected);
+        if (b.io.calls <= n) break;
+      }
+}
+
+TEST_CASE("a file: one write per record, per n records, one sync per n records") {
+  auto writes = [](const Row& row) {
+    Bench b(row);
+    fill_ten(b);
+    b.deliver_all();
+    return std::pair(b.io.writes, b.io.syncs);
+  };
+  CHECK(writes(rows()[0]) == std::pair(1, 0));
+  CHECK(writes(rows()[1]) == std::pair(20, 0));
+  CHECK(writes(rows()[2]) == std::pair(7, 0));
+  CHECK(writes(rows()[3]) == std::pair(10, 10));
+}
+
+TEST_CASE("a file that is not ours to write is refused and left unharmed") {
+  Bench b(rows()[0]);
+  std::filesystem::create_directories(std::filesystem::path(b.path).parent_path());
+  std::string victim = b.dir / "victim";
+  test::write_file(victim, "precious");
+  SUBCASE("symbolic link") { std::filesystem::create_symlink(victim, b.path); }
+  SUBCASE("hard link") { std::filesystem::create_hard_link(victim, b.path); }
+  SUBCASE("directory") { std::filesystem::create_directory(b.path); }
+  SUBCASE("fifo") { REQUIRE(mkfifo(b.path.c_str(), 0600) == 0); }
+  auto opened = b.sink->open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().message.find(b.path) != std::string::npos);
+  CHECK(test::read_file(victim) == "precious");
+}
+
+TEST_CASE("an unfinished last line of an earlier life is moved away, not grown together with the next record") {
+  Bench b(rows()[0]);
+  std::filesystem::create_directories(std::filesystem::path(b.path).parent_path());
+  test::write_file(b.path, "{\"whole\":1}\n{\"torn\":");
+  b.fill.append(Stream::log, "{\"next\":1}");
+  b.deliver_all();
+  CHECK(test::read_file(b.path) == "{\"whole\":1}\n{\"next\":1}\n");
+}
+
+}  // namespace
+}  // namespace weir
