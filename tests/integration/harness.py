@@ -196,6 +196,8 @@ class Agent:
         finally:
             os.close(self.ready_read)
         if got != b"\n":
+            self.stopped = True
+            self.kill()
             raise AssertionError("no ready byte (%r), exit code %s:\n%s" % (got, self.proc.poll(), self.stderr()))
         self.addresses = []
         if self.expect_ready_line:
@@ -310,6 +312,17 @@ class Agent:
             self.test.assertNotIn(sign, said)
         self.test.assertEqual(code, exit_code, "exit code of the agent; stderr:\n" + said)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, fault, *_):
+        """For several agents in one test: stops this one, or kills it when its part of the test has failed."""
+        if fault is None and not self.stopped:
+            self.stop()
+        elif fault is not None:
+            self.stopped = True
+            self.kill()
+
     def kill(self):
         if self.proc.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -364,10 +377,11 @@ class AgentTest(unittest.TestCase):
         return os.path.join(self.dir, name)
 
     def write(self, name, text):
-        """Writes a file; `@/` stands for this test's directory."""
+        """Writes a file in one step, as a reload needs it; `@/` stands for this test's directory."""
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name), "w", encoding="utf-8") as f:
+        with open(self.path(name) + ".new", "w", encoding="utf-8") as f:
             f.write(text.replace("@/", self.dir + "/"))
+        os.replace(self.path(name) + ".new", self.path(name))
         return self.path(name)
 
     def write_config(self, text, name="weir.yaml"):
@@ -435,10 +449,12 @@ class Pty:
         return self.data.decode("utf-8", "backslashreplace")
 
     def close(self):
-        """Call when the program has ended: reads what is left."""
-        os.close(self.slave)
-        self.thread.join(DEADLINE_S)
-        os.close(self.master)
+        """Call when the program has ended: reads what is left. Safe twice."""
+        if self.slave is not None:
+            os.close(self.slave)
+            self.slave = None
+            self.thread.join(DEADLINE_S)
+            os.close(self.master)
 
 
 def screen_faults(text):

@@ -97,9 +97,9 @@ class Tail(harness.AgentTest):
         'duration < 1s': [3, 4], 'ctx_after.order.id == 7': [3], 'decision changed': [3], 'status == "error" or level == "error"': [1, 4],
         'step_name in ["price", "publish"]': [3, 4], 'n in [10, 5]': [1], 'value < 0': [5], 'nothing == 1': [], 'nothing != 1': [],
         'not (nothing == 1)': [0, 1, 2, 3, 4, 5], 'stream == "log" and not (level == "warn" or level == "error")': [2],
-        'message == "m0" or message == "m1" and false == true': [0], 'trace_id == "t3"': [3],
+        'message == "m0" or message == "m1" and ok == true': [0], 'trace_id == "t3"': [3],
     }
-    BAD = {"level @ 5": 7, 'message == "open': None, "": None, "level ==": None, "(level == 5": None, "level == 5)": None, 'message =~ "["': None,
+    BAD = {"level @ 5": 7, 'message == "open': None, "level ==": None, "(level == 5": None, "level == 5)": None, 'message =~ "["': None,
            "level == 5 and": None, "== 5": 1, 'a in ["x"': None, "a.b. == 1": None, "5": None, "duration > 5parsecs": None}
 
     def tail(self, *args):

@@ -119,9 +119,8 @@ class Oracle(harness.AgentTest):
         listed = ", ".join(json.dumps(k, ensure_ascii=False) for k in whitelist)
         for mode, limit, snapshots in (("full", 256, True), ("full", 16, True), ("full", 16, False), ("whitelist", 256, True),
                                        ("whitelist", 16, False), ("none", 256, True)):
-            with self.subTest(mode=mode, limit=limit, snapshots=snapshots, seed=self.seed):
-                agent = self.start(config("mode: %s, whitelist: [%s], max_value_len: %d, snapshots: %s" % (
-                    mode, listed, limit, str(snapshots).lower())))
+            with self.subTest(mode=mode, limit=limit, snapshots=snapshots, seed=self.seed), self.start(config(
+                    "mode: %s, whitelist: [%s], max_value_len: %d, snapshots: %s" % (mode, listed, limit, str(snapshots).lower()))) as agent:
                 sent = []
                 for n in range(self.COUNT):
                     before = self.dice.context()

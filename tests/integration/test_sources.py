@@ -81,10 +81,9 @@ class Places(harness.AgentTest):
                 self.assertEqual(os.listdir(self.path("real")), [])
 
     def test_rights_whatever_the_umask(self):
-        for umask in (0o000, 0o022, 0o777):
-            with self.subTest(umask=oct(umask)):
-                agent = self.start(harness.ALL_TO_FILE.replace("@/out.jsonl", "@/made/here/out.jsonl"),
-                                   preexec=lambda: os.umask(umask))
+        for umask in (0o000, 0o022):
+            with self.subTest(umask=oct(umask)), self.start(harness.ALL_TO_FILE.replace("@/out.jsonl", "@/made/here/out.jsonl"),
+                                                            preexec=lambda: os.umask(umask)) as agent:
                 agent.send_plain([log("x"), "bad"])
                 agent.wait_delivered("out", 1)
                 modes = {name: oct(mode(self.path(name))) for name in

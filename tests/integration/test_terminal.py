@@ -39,10 +39,12 @@ sinks: {console: {type: stdout%s}}
 class Terminal(harness.AgentTest):
     def agent_on_a_terminal(self, options=""):
         self.out, self.err = harness.Pty(), harness.Pty()
-        self.addCleanup(lambda: [p.close() for p in (self.out, self.err)])
-        agent = self.spawn(["--config", self.write_config(CONSOLE % options)], stdout=self.out.slave, stderr=self.err.slave)
-        agent.wait_ready()
-        return agent
+        return self.spawn(["--config", self.write_config(CONSOLE % options)], stdout=self.out.slave, stderr=self.err.slave).wait_ready()
+
+    def leave(self, agent):
+        agent.stop()
+        self.out.close()
+        self.err.close()
 
     def check_screen(self, text):
         self.assertEqual(harness.screen_faults(text), [])
@@ -50,14 +52,13 @@ class Terminal(harness.AgentTest):
 
     def test_hostile_records_stay_text_on_the_screen(self):
         for options in ("", ", format: pretty", ", format: json"):
-            with self.subTest(options=options):
-                agent = self.agent_on_a_terminal(options)
+            with self.subTest(options=options), self.agent_on_a_terminal(options) as agent:
                 records = list(evil_records())
                 agent.send_plain(records)
                 self.assertEqual(agent.source()["journalled"], len(records))
                 agent.wait_delivered("console", len(records))
                 harness.wait_for(lambda: self.out.text().count("EVIL") >= len(records), "the records on the screen")
-                agent.stop()
+                self.leave(agent)
                 self.check_screen(self.out.text())
                 self.check_screen(self.err.text())
 
@@ -66,7 +67,7 @@ class Terminal(harness.AgentTest):
         agent.send_plain([b'\x1b[35;41mEVIL', b'{"stream":"\x1b]0;owned\x07"}', '{"stream":"%s"}' % EVIL, '{"%s":1,"%s":1}' % (EVIL, EVIL),
                           b"\xc2\x9b31m", '{"stream":"log","message":5,"%s":1}' % EVIL_RAW])
         self.assertEqual(sum(agent.source()["rejected"].values()), 6)
-        agent.stop()
+        self.leave(agent)
         self.check_screen(self.err.text())
         self.check_screen(self.out.text())
 
@@ -110,6 +111,7 @@ class Terminal(harness.AgentTest):
             harness.compact({"stream": "monitoring", "ts": harness.TS, "rule": "slo-latency", "state": "firing", "severity": "page"})])
         agent.wait_delivered("console", 6)
         harness.wait_for(lambda: "slo-latency" in self.out.text(), "the last record on the screen")
+        self.leave(agent)
         text = re.sub("\x1b\\[[0-9;]*m", "", self.out.text())
         self.assertIn("\x1b[", self.out.text(), "colour on a terminal")
         for words in ("approve_order", "orders-svc", "12.5", 'decision: "new" -> "approved"', "publish_order", "IOError",
