@@ -1,0 +1,137 @@
+// loadgen: sends COUNT lines of FILE over CONNECTIONS connections as fast as they are taken, then half-closes
+// and waits until the receiver has closed every connection (weir: everything is in its journal then).
+//   loadgen unix:PATH|tcp:HOST:PORT FILE COUNT CONNECTIONS batch|one
+// batch: whole lines, up to 64 KiB per write. one: one write per line. FILE is mapped and touched before the
+// clock starts, and each connection starts elsewhere in it. Prints one JSON line: records, bytes, send_s,
+// total_s, start_ns (CLOCK_MONOTONIC).
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr size_t kBatchBytes = 65536;
+
+int64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
+}
+
+[[noreturn]] void fail(const char* what) {
+  std::perror(what);
+  std::exit(1);
+}
+
+int dial(const std::string& address) {
+  if (address.rfind("unix:", 0) == 0) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    std::strncpy(to.sun_path, address.c_str() + 5, sizeof to.sun_path - 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
+    return fd;
+  }
+  const size_t colon = address.rfind(':');
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(uint16_t(std::atoi(address.c_str() + colon + 1)));
+  inet_pton(AF_INET, address.substr(4, colon - 4).c_str(), &to.sin_addr);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+struct Lines {
+  const char* data;
+  std::vector<size_t> ends;  ///< ends[i]: behind line i - 1; ends[0] = 0
+  size_t count() const { return ends.size() - 1; }
+};
+
+Lines load(const char* path) {
+  const int fd = open(path, O_RDONLY);
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st)) fail(path);
+  Lines lines{static_cast<const char*>(
+                  mmap(nullptr, size_t(st.st_size), PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0)),
+              {0}};
+  for (const char *p = lines.data, *end = p + st.st_size; p < end;) {
+    p = static_cast<const char*>(std::memchr(p, '\n', size_t(end - p))) + 1;
+    lines.ends.push_back(size_t(p - lines.data));
+  }
+  return lines;
+}
+
+/// Sends `count` lines beginning with line `first`, around the end of the file where need be. Returns the
+/// bytes.
+size_t send_lines(int fd, const Lines& lines, size_t first, size_t count, bool one) {
+  size_t bytes = 0;
+  for (size_t line = first, left = count; left > 0;) {
+    size_t next = line + 1;
+    while (!one && next < lines.count() && next - line < left &&
+           lines.ends[next + 1] - lines.ends[line] <= kBatchBytes)
+      ++next;
+    const char* p = lines.data + lines.ends[line];
+    for (size_t rest = lines.ends[next] - lines.ends[line]; rest > 0;) {
+      const ssize_t n = write(fd, p, rest);
+      if (n < 0 && errno != EINTR) fail("write");
+      if (n > 0) p += n, rest -= size_t(n), bytes += size_t(n);
+    }
+    left -= next - line;
+    line = next == lines.count() ? 0 : next;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 6) return std::fputs("usage: loadgen ADDRESS FILE COUNT CONNECTIONS batch|one\n", stderr), 64;
+  std::signal(SIGPIPE, SIG_IGN);
+  const Lines lines = load(argv[2]);
+  const size_t count = size_t(std::atol(argv[3])), connections = size_t(std::atol(argv[4]));
+  const bool one = std::string(argv[5]) == "one";
+  std::vector<int> fds;
+  for (size_t i = 0; i < connections; ++i) fds.push_back(dial(argv[1]));
+
+  std::vector<size_t> bytes(connections);
+  std::vector<std::thread> senders;
+  const int64_t start = now_ns();
+  for (size_t i = 0; i < connections; ++i)
+    senders.emplace_back([&, i] {
+      bytes[i] = send_lines(fds[i], lines, lines.count() / connections * i,
+                            count / connections + (i < count % connections), one);
+    });
+  for (std::thread& sender : senders) sender.join();
+  const int64_t sent = now_ns();
+  for (int fd : fds) shutdown(fd, SHUT_WR);
+  char sink[4096];
+  for (int fd : fds)
+    while (read(fd, sink, sizeof sink) > 0) {
+    }
+  const int64_t closed = now_ns();
+  size_t total = 0;
+  for (size_t b : bytes) total += b;
+  std::printf(R"({"records":%zu,"bytes":%zu,"send_s":%.6f,"total_s":%.6f,"start_ns":%lld})"
+              "\n",
+              count, total, double(sent - start) / 1e9, double(closed - start) / 1e9,
+              static_cast<long long>(start));
+}
