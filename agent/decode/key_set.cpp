@@ -19,6 +19,7 @@ void KeySet::grow() {
   const size_t size = hashes_.empty() ? 256 : hashes_.size() * 2;
   hashes_.resize(size);
   keys_.resize(size);
+  limit_ = uint32_t(size) - kSlack;
 }
 
 uint32_t KeySet::hash_rest(const char* key, size_t size, uint64_t h) const {

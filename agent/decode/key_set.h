@@ -1,4 +1,6 @@
 #pragma once
+#include <emmintrin.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -9,6 +11,24 @@
 #include "agent/core/record.h"
 
 namespace weir::decode {
+
+/// A key without its quotes and escapes. head and tail: its first 16 bytes, zeros behind its end.
+struct Key {
+  uint64_t head, tail;
+  uint32_t size;
+  const char* bytes;
+};
+
+/// 16 bytes are readable wherever a key begins: text, slack behind it or padding.
+[[gnu::always_inline]] inline Key make_key(const char* bytes, size_t size) {
+  alignas(16) static constexpr uint8_t kMask[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                    255, 255, 255, 255, 255, 255, 255, 255};
+  const size_t kept = size < 16 ? size : 16;
+  const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kMask + 16 - kept));
+  const __m128i word = _mm_and_si128(mask, _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+  return {uint64_t(_mm_cvtsi128_si64(word)), uint64_t(_mm_cvtsi128_si64(_mm_unpackhi_epi64(word, word))),
+          uint32_t(size), bytes};
+}
 
 /// The keys of one open object: keys [first, KeySet::size()) of the stack, and a filter that says of most new
 /// keys that they are new.
@@ -31,10 +51,9 @@ class KeySet {
   }
   uint32_t count(const KeyScope& scope) const { return used_ - scope.first; }
 
-  /// Of decoded bytes; `head` and `tail` are the first 16 of them, zeros behind the end.
-  uint32_t hash(const char* key, size_t size, uint64_t head, uint64_t tail) const {
-    const uint64_t h = fold(head ^ seed_[0], tail ^ seed_[1] ^ size);
-    return size <= 16 ? uint32_t(h) : hash_rest(key + 16, size - 16, h);
+  uint32_t hash(const Key& key) const {
+    const uint64_t h = fold(key.head ^ seed_[0], key.tail ^ seed_[1] ^ key.size);
+    return key.size <= 16 ? uint32_t(h) : hash_rest(key.bytes + 16, key.size - 16, h);
   }
   /// False when the innermost open object has the key. `key`: as written, with quotes.
   bool add(KeyScope& scope, uint32_t hash, Span key) {
@@ -62,10 +81,10 @@ class KeySet {
   bool contains(uint32_t first, uint32_t hash, Span key) const;
   bool add_large(KeyScope& scope, uint32_t hash, Span key);
   void push(uint32_t hash, Span key) {
-    if (used_ + kSlack > hashes_.size()) [[unlikely]]
+    if (used_ == limit_) [[unlikely]]
       grow();
-    hashes_[used_] = hash;
-    keys_[used_] = key;
+    hashes_.data()[used_] = hash;
+    keys_.data()[used_] = key;
     ++used_;
   }
   void grow();
@@ -73,6 +92,7 @@ class KeySet {
   static constexpr uint32_t kSlack = 8;  // contains() reads whole blocks
   const char* base_ = nullptr;
   uint32_t used_ = 0;
+  uint32_t limit_ = 0;  // invariant: kSlack entries behind it exist
   uint32_t large_used_ = 0;
   uint64_t seed_[2];
   std::vector<uint32_t> hashes_;

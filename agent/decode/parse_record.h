@@ -1,8 +1,11 @@
-// The record parser. Included once per translation unit inside of the namespace WEIR_ISA, behind scan.h.
+// The record parser. Included once per translation unit inside of a namespace for its instruction set, as
+// scan.h.
 //
 // Three layers, none of which calls itself: record() walks the outer object; object_with_members() and
 // typed_array() the reserved values whose children matter; container() everything below, with its own stack
 // of at most kDepthMax.
+
+#include "agent/decode/quote_stream.h"
 
 /// kPlain: the text is printable ASCII without backslashes and work.quotes its index.
 template <bool kPlain>
@@ -26,25 +29,24 @@ class RecordParser : public Scanner<true> {
   }
 
  private:
-  struct Key {
-    uint64_t head, tail;
-    uint32_t hash_size;
-    const char* bytes;
-  };
+  /// Kept in local variables, that is in registers; quotes_ hands it over where container() is called.
+  using Quotes = QuoteStream;
 
   uint32_t offset(const char* p) const { return uint32_t(p - begin_); }
   Span span(const char* from, const char* to) const { return {offset(from), offset(to)}; }
 
   /// `p` itself, which is at an opening quote; taken from the index, so that it does not depend on what came
   /// before.
-  [[gnu::always_inline]] const char* resume_at(const char* p) { return kPlain ? quotes_.peek() : p; }
+  [[gnu::always_inline]] const char* resume_at(Quotes& quotes, const char* p) {
+    return kPlain ? quotes.peek() : p;
+  }
 
   /// `p` at the opening quote.
-  [[gnu::always_inline]] const char* string(const char* p, bool& escaped) {
+  [[gnu::always_inline]] const char* string(Quotes& quotes, const char* p, bool& escaped) {
     if constexpr (!kPlain) return Scanner::string(p, escaped);
     escaped = false;
-    quotes_.take();
-    const char* const quote = quotes_.take();
+    quotes.take();
+    const char* const quote = quotes.take();
     return quote < end_ ? quote + 1 : fail(quote, {});
   }
 
@@ -56,30 +58,22 @@ class RecordParser : public Scanner<true> {
       size = decode_padded({from, size_t(to - from)}, work_.decoded);
       bytes = work_.decoded.data();
     }
-    // 16 bytes are readable wherever a key begins: text, slack behind it or padding.
-    alignas(16) static constexpr uint8_t kMask[32] = {255, 255, 255, 255, 255, 255, 255, 255,
-                                                      255, 255, 255, 255, 255, 255, 255, 255};
-    const size_t kept = size < 16 ? size : 16;
-    const __m128i mask = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kMask + 16 - kept));
-    const __m128i word = _mm_and_si128(mask, _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-    return {uint64_t(_mm_cvtsi128_si64(word)), uint64_t(_mm_cvtsi128_si64(_mm_unpackhi_epi64(word, word))),
-            uint32_t(size), bytes};
+    return make_key(bytes, size);
   }
 
   [[gnu::always_inline]] bool is_new(KeyScope& scope, const Key& key, const char* from, const char* to) {
-    const uint32_t hash = work_.keys.hash(key.bytes, key.hash_size, key.head, key.tail);
-    return work_.keys.add(scope, hash, span(from, to));
+    return work_.keys.add(scope, work_.keys.hash(key), span(from, to));
   }
 
   /// `p` where a key has to begin; leaves `key_end` behind it and returns where its value begins.
-  [[gnu::always_inline]] const char* key(const char* p, KeyScope& scope, const char*& key_end,
+  [[gnu::always_inline]] const char* key(Quotes& quotes, const char* p, KeyScope& scope, const char*& key_end,
                                          bool& escaped) {
     if (*p != '"') [[unlikely]]
       return fail(p, kExpectedKey);
     if (work_.keys.count(scope) == kObjectKeysMax) [[unlikely]]
       return fail(p, Reason::too_many_keys, kTooManyKeys);
-    p = resume_at(p);
-    key_end = string(p, escaped);
+    p = resume_at(quotes, p);
+    key_end = string(quotes, p, escaped);
     if (key_end == nullptr) [[unlikely]]
       return nullptr;
     if (!is_new(scope, load_key(p, key_end, escaped), p, key_end)) [[unlikely]] {
@@ -96,11 +90,11 @@ class RecordParser : public Scanner<true> {
   }
 
   /// A value whose container has depth `depth`.
-  [[gnu::always_inline]] const char* value(const char* p, uint32_t depth, JsonType& type) {
+  [[gnu::always_inline]] const char* value(Quotes& quotes, const char* p, uint32_t depth, JsonType& type) {
     bool ignored = false;
     if (*p == '"') {
       type = JsonType::string;
-      return string(p, ignored);
+      return string(quotes, p, ignored);
     }
     if (begins_number(*p)) {
       type = JsonType::number;
@@ -108,7 +102,7 @@ class RecordParser : public Scanner<true> {
     }
     if (*p == '{' || *p == '[') {
       type = *p == '{' ? JsonType::object : JsonType::array;
-      return container(p, depth + 1);
+      return nested(quotes, p, depth + 1);
     }
     return literal(p, type);
   }
@@ -124,6 +118,7 @@ class RecordParser : public Scanner<true> {
 
   /// The outer object from its first key on; returns the position behind its brace.
   const char* members_of_record(const char* p) {
+    Quotes quotes = quotes_;
     KeyScope scope = work_.keys.open();
     if (*p == '}') return p + 1;
     for (uint32_t ordinal = 0;; ++ordinal) {
@@ -131,13 +126,13 @@ class RecordParser : public Scanner<true> {
         return fail(p, kExpectedKey);
       if (ordinal == kObjectKeysMax) [[unlikely]]
         return fail(p, Reason::too_many_keys, kTooManyKeys);
-      p = resume_at(p);
+      p = resume_at(quotes, p);
       bool escaped;
-      const char* const key_end = string(p, escaped);
+      const char* const key_end = string(quotes, p, escaped);
       if (key_end == nullptr) [[unlikely]]
         return nullptr;
       const Key key = load_key(p, key_end, escaped);
-      const Reserved* const reserved = find_reserved(key.head, key.tail, key.hash_size);
+      const Reserved* const reserved = find_reserved(key.head, key.tail, key.size);
       // The table itself knows the reserved keys that were there.
       if (reserved != nullptr ? out_.sent(reserved->field) : !is_new(scope, key, p, key_end)) [[unlikely]] {
         return fail(p, Reason::duplicate_key, kDuplicateKey);
@@ -153,10 +148,10 @@ class RecordParser : public Scanner<true> {
         field.first_member = members_;
         field.member_count = 0;
         field.value.begin = offset(q);
-        q = reserved_value(q, *reserved, field);
+        q = reserved_value(quotes, q, *reserved, field);
       } else {
         JsonType type;
-        q = value(q, 1, type);
+        q = value(quotes, q, 1, type);
       }
       if (q == nullptr) [[unlikely]]
         return nullptr;
@@ -174,13 +169,14 @@ class RecordParser : public Scanner<true> {
 
   /// A wrong type is the fault before anything inside of the value is looked at; only what is no value at all
   /// is not a wrong type.
-  const char* reserved_value(const char* p, const Reserved& reserved, FieldValue& field) {
+  [[gnu::always_inline]] const char* reserved_value(Quotes& quotes, const char* p, const Reserved& reserved,
+                                                    FieldValue& field) {
     const char* q;
     bool flag = false;
     if (*p == '"') {
       field.type = JsonType::string;
       if ((reserved.allowed & type_bit(JsonType::string)) == 0) return bad_field(p, reserved);
-      q = string(p, flag);
+      q = string(quotes, p, flag);
       if (reserved.extra == Extra::stream && q != nullptr && !take_stream(p, q, flag)) {
         return fail(p, Reason::unknown_stream, "stream: expected trace, log, telemetry or monitoring");
       }
@@ -194,7 +190,7 @@ class RecordParser : public Scanner<true> {
     } else if (*p == '{' || *p == '[') {
       field.type = *p == '{' ? JsonType::object : JsonType::array;
       if ((reserved.allowed & type_bit(field.type)) == 0) return bad_field(p, reserved);
-      q = reserved_container(p, reserved, field);
+      q = reserved_container(quotes, p, reserved, field);
     } else {
       q = literal(p, field.type);
       if (q != nullptr && (reserved.allowed & type_bit(field.type)) == 0) return bad_field(p, reserved);
@@ -224,38 +220,34 @@ class RecordParser : public Scanner<true> {
     return size < 300 || finite_number({from, size});
   }
 
-  const char* reserved_container(const char* p, const Reserved& reserved, FieldValue& field) {
-    switch (reserved.extra) {
-      case Extra::members:
-        return object_with_members(p, field);
-      case Extra::strings:
-        return typed_array(p, reserved, type_bit(JsonType::string));
-      case Extra::objects:
-        return typed_array(p, reserved, kObject);
-      default:
-        return container(p, 2);
+  [[gnu::always_inline]] const char* reserved_container(Quotes& quotes, const char* p,
+                                                        const Reserved& reserved, FieldValue& field) {
+    if (reserved.extra == Extra::members) return object_with_members(quotes, p, field);
+    if (reserved.extra == Extra::objects || reserved.extra == Extra::strings) {
+      return typed_array(quotes, p, reserved, reserved.extra == Extra::objects ? kObject : kString);
     }
+    return nested(quotes, p, 2);
   }
 
   /// An object of depth 2 whose members go to the table.
-  const char* object_with_members(const char* p, FieldValue& field) {
+  [[gnu::always_inline]] const char* object_with_members(Quotes& quotes, const char* p, FieldValue& field) {
     KeyScope scope = work_.keys.open();
     p = space(p + 1);
     if (*p == '}') return closed(p, scope);
     for (;;) {
-      Member member;
+      Member& member = work_.members[members_];
       const char* const from = p;
       const char* key_end = p;
-      p = key(p, scope, key_end, member.key_escaped);
+      p = key(quotes, p, scope, key_end, member.key_escaped);
       if (p == nullptr) [[unlikely]]
         return nullptr;
       member.key = span(from, key_end);
       member.value.begin = offset(p);
-      p = value(p, 2, member.type);
+      p = value(quotes, p, 2, member.type);
       if (p == nullptr) [[unlikely]]
         return nullptr;
       member.value.end = offset(p);
-      work_.members[members_++] = member;
+      ++members_;
       ++field.member_count;
       p = space(p);
       if (*p == ',') [[likely]] {
@@ -275,7 +267,8 @@ class RecordParser : public Scanner<true> {
   }
 
   /// An array of depth 2 that takes only elements of some types.
-  const char* typed_array(const char* p, const Reserved& reserved, TypeSet elements) {
+  [[gnu::always_inline]] const char* typed_array(Quotes& quotes, const char* p, const Reserved& reserved,
+                                                 TypeSet elements) {
     p = space(p + 1);
     if (*p == ']') return p < end_ ? p + 1 : fail(p, {});
     for (;;) {
@@ -286,7 +279,7 @@ class RecordParser : public Scanner<true> {
       if (*p == '{') type = JsonType::object;
       if (*p == '[') type = JsonType::array;
       if (type != JsonType::null && (elements & type_bit(type)) == 0) return bad_field(p, reserved);
-      p = value(p, 2, type);
+      p = value(quotes, p, 2, type);
       if (p == nullptr) [[unlikely]]
         return nullptr;
       if ((elements & type_bit(type)) == 0) return bad_field(from, reserved);
@@ -300,10 +293,18 @@ class RecordParser : public Scanner<true> {
     }
   }
 
+  [[gnu::always_inline]] const char* nested(Quotes& quotes, const char* p, uint32_t depth) {
+    quotes_ = quotes;
+    p = container(p, depth);
+    quotes = quotes_;
+    return p;
+  }
+
   /// Any object or array, `p` at its opening bracket, which has depth `depth`; to the byte behind the closing
   /// one.
   [[gnu::noinline]] const char* container(const char* p, uint32_t depth) {
     const uint32_t outermost = depth;
+    Quotes quotes = quotes_;
     bool object;
   open:
     if (depth > kDepthMax) [[unlikely]]
@@ -323,7 +324,7 @@ class RecordParser : public Scanner<true> {
   member : {
     bool escaped;
     const char* key_end = p;
-    p = key(p, work_.scopes[depth], key_end, escaped);
+    p = key(quotes, p, work_.scopes[depth], key_end, escaped);
     if (p == nullptr) [[unlikely]]
       return nullptr;
   }
@@ -332,7 +333,7 @@ class RecordParser : public Scanner<true> {
       ++depth;
       goto open;
     }
-    p = scalar(p);
+    p = scalar(quotes, p);
     if (p == nullptr) [[unlikely]]
       return nullptr;
   next:
@@ -350,15 +351,18 @@ class RecordParser : public Scanner<true> {
       return fail(p, {});
     ++p;
     if (object) work_.keys.close(work_.scopes[depth]);
-    if (depth == outermost) return p;
+    if (depth == outermost) {
+      quotes_ = quotes;
+      return p;
+    }
     --depth;
     object = is_object(depth);
     goto next;
   }
 
-  [[gnu::always_inline]] const char* scalar(const char* p) {
+  [[gnu::always_inline]] const char* scalar(Quotes& quotes, const char* p) {
     bool ignored;
-    if (*p == '"') return string(p, ignored);
+    if (*p == '"') return string(quotes, p, ignored);
     if (begins_number(*p)) return number(p, ignored);
     JsonType type;
     return literal(p, type);

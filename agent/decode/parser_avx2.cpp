@@ -14,11 +14,7 @@ namespace weir::decode {
 namespace avx2 {
 namespace {
 #define WEIR_AVX2
-// clang-format off: in this order
-#include "agent/decode/scan.h"
-#include "agent/decode/quote_stream.h"
 #include "agent/decode/parse_record.h"
-// clang-format on
 }  // namespace
 }  // namespace avx2
 

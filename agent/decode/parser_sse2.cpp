@@ -9,11 +9,7 @@
 namespace weir::decode {
 namespace sse2 {
 namespace {
-// clang-format off: in this order
-#include "agent/decode/scan.h"
-#include "agent/decode/quote_stream.h"
 #include "agent/decode/parse_record.h"
-// clang-format on
 }  // namespace
 }  // namespace sse2
 

@@ -1,12 +1,15 @@
-// Where the quotes of a record are, found ahead of the parser. Included like scan.h, behind it.
+// Where the quotes of a record are, found ahead of the parser. Included like scan.h.
 //
 // Most records hold printable ASCII and no backslash at all. There each quote is the end of a string, no
 // string needs a look inside, and the position of a token does not wait for the one before it: the processor
 // runs ahead.
 
+#include "agent/decode/scan.h"
+
 /// Quotes of the 64 bytes at `p`; gathers into `other` what is not printable ASCII or is a backslash.
 inline uint64_t quotes_of(const char* p, Block& other) {
   uint64_t quotes = 0;
+#pragma GCC unroll 4
   for (size_t i = 0; i < 64; i += sizeof(Block)) {
     const Block x = load_block(p + i);
     quotes |= uint64_t(bytes_equal(x, '"')) << i;

@@ -12,7 +12,8 @@ namespace weir::decode {
 using TypeSet = uint8_t;
 constexpr TypeSet type_bit(JsonType type) { return TypeSet(1u << unsigned(type)); }
 inline constexpr TypeSet kNull = type_bit(JsonType::null);
-inline constexpr TypeSet kText = kNull | type_bit(JsonType::string);
+inline constexpr TypeSet kString = type_bit(JsonType::string);
+inline constexpr TypeSet kText = kNull | kString;
 inline constexpr TypeSet kNumber = kNull | type_bit(JsonType::number);
 inline constexpr TypeSet kObject = kNull | type_bit(JsonType::object);
 inline constexpr TypeSet kArray = kNull | type_bit(JsonType::array);

@@ -56,19 +56,33 @@ std::string mutate(std::string text, std::mt19937& random) {
   return text;
 }
 
+/// Nothing where it judges otherwise on purpose: it stops at a number beyond a double, and takes a NUL for
+/// the end.
+std::optional<bool> accepted_by_nlohmann(const std::string& text) {
+  if (text.find('\0') != text.npos) return std::nullopt;
+  try {
+    return !nlohmann::json::parse(text).is_discarded();
+  } catch (const nlohmann::json::out_of_range&) {
+    return std::nullopt;
+  } catch (const nlohmann::json::parse_error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
-void* operator new(size_t size) {
+// Not inlined: the compiler would warn of malloc that meets delete.
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocations;
   if (void* p = std::malloc(size)) return p;
   throw std::bad_alloc();
 }
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
   return std::malloc(size);
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
 TEST_CASE("random mutations are judged as two other parsers judge them") {
   const unsigned seed = std::random_device{}();
@@ -82,21 +96,22 @@ TEST_CASE("random mutations are judged as two other parsers judge them") {
     const std::string text = mutate(kRecords[random() % std::size(kRecords)], random);
     const Payload payload(text, i % 2 == 0 ? "" : "\",:1}]{");
     const Fault fault = decoder.decode(payload.text(), Stream::log, table);
-    const bool json = nlohmann::json::accept(text);
-    // The two differ in lone surrogates alone: both must take a text that we take.
-    const bool simd_json = simd.parse(text).error() == simdjson::SUCCESS;
+    const std::optional<bool> json = accepted_by_nlohmann(text);
+    if (!json) continue;
+    const auto simd_error = simd.parse(text).error();
+    const bool simd_json = simd_error == simdjson::SUCCESS || simd_error == simdjson::NUMBER_ERROR;
     CAPTURE(text);
     CAPTURE(fault.detail);
     CAPTURE(fault.offset);
     CHECK(fault.offset <= text.size());
     if (!fault) {
       ++accepted;
-      CHECK(json);
+      CHECK(*json);
       CHECK(simd_json);
     } else if (fault.reason == Reason::bad_json || fault.reason == Reason::bad_utf8) {
-      CHECK_FALSE(json);
+      CHECK_FALSE(*json);
     } else if (fault.reason == Reason::not_an_object) {
-      CHECK(json);
+      CHECK(*json);
     }
   }
   CHECK(accepted > 1000);

@@ -380,10 +380,10 @@ TEST_CASE("the first fault by position wins") {
 }
 
 TEST_CASE("the table says where the reserved fields and their members are") {
-  const std::string_view line =
-      R"({"x":0, "stream":"trace" ,"ctx_before":{"a" : 1,"\u0062":{"c":[2]}},)"
-      R"("msg_in":{"type_name":"T"},)"
-      R"("error":{"type":"E"},"ctx_after":{},"trace_id":12,"line_no":null,"msg_out":[{"type_name":"U"}],"ctx_diff":null})";
+  const std::string_view line = R"({"x":0, "stream":"trace" ,"ctx_before":{"a" : 1,"\u0062":{"c":[2]}},)"
+                                R"("msg_in":{"type_name":"T"},)"
+                                R"("error":{"type":"E"},"ctx_after":{},"trace_id":12,"line_no":null,)"
+                                R"("msg_out":[{"type_name":"U"}],"ctx_diff":null})";
   FieldTable table;
   REQUIRE_FALSE(judge(line, table, {}));
   CHECK(table.stream == Stream::trace);
