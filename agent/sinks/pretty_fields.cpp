@@ -120,13 +120,23 @@ std::string format_duration_ms(double ms) {
 
 PrettyFields::PrettyFields(std::string_view line) {
   line.remove_prefix(line.find('{'));
-  for_each_member(line,
-                  [&](std::string_view key, std::string_view value) { members_.emplace_back(key, value); });
+  members_.reserve(24);
+  for (json::Members m(line.data(), {0, uint32_t(line.size())}); m.next();) {
+    const Member& member = m.member();
+    std::string_view key = member.key.of(line);
+    if (member.key_escaped) {
+      json::decode_string(key, decoded_keys_.emplace_back());
+      key = decoded_keys_.back();
+    } else {
+      key = key.substr(1, key.size() - 2);
+    }
+    members_.emplace_back(key, member.value.of(line));
+  }
 }
 
 std::string_view PrettyFields::raw(std::string_view key) const {
   for (const auto& [name, value] : members_)
-    if (json::string_is(name, key)) return value;
+    if (name == key) return value;
   return {};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,7 +48,9 @@ class PrettyFields {
   std::string type_name(std::string_view key) const;
 
  private:
+  /// Contents of the key, text of the value.
   std::vector<std::pair<std::string_view, std::string_view>> members_;
+  std::deque<std::string> decoded_keys_;  ///< of those that hold escapes
 };
 
 }  // namespace weir

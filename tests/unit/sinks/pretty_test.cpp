@@ -146,6 +146,11 @@ TEST_CASE("any field may have any type") {
   CHECK(pretty("{}") == "--:--:--.---                         -                            {}\n");
 }
 
+TEST_CASE("keys are compared decoded") {
+  CHECK(contains(pretty(R"({"\u0073tream":"log","messag\u0065":"hi","l\u0065vel":"info"})"),
+                 "log        info         -"));
+}
+
 TEST_CASE("odd keys keep their quotes") {
   CHECK(contains(
       pretty(
