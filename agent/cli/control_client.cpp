@@ -165,6 +165,7 @@ ControlResult<void> ControlClient::stream(const std::string& target,
   parser.body_limit(boost::none);
   error_code ec;
   http::read_header(exchange->stream, exchange->buffer, parser, ec);
+  const bool begun = !ec;
   HttpAnswer refusal{parser.get().result_int(), {}};
   std::array<char, 64 << 10> bytes;
   while (!ec && !parser.is_done()) {
@@ -179,6 +180,7 @@ ControlResult<void> ControlClient::stream(const std::string& target,
       return {};
     }
   }
+  if (ec && begun) return control_fail(kFailure, "the agent ended the stream");
   if (ec) return Exchange::broken(path_, ec);
   if (refusal.status != 200)
     return control_fail(refusal.status == 400 ? kUsage : kFailure, problem_text(refusal));

@@ -18,6 +18,7 @@ struct ReloadFlags {
 void print_components(const nlohmann::json& components) {
   std::string out;
   for (const auto& [name, what] : components.items()) {
+    if (text_of(what, "action") == "keep" && text_of(what, "message").empty()) continue;
     const std::string result = text_of(what, "result"), message = text_of(what, "message");
     out += fmt::format("  {}: {}", terminal_safe(name), terminal_safe(text_of(what, "action")));
     if (!result.empty() && result != "ok") out += ", " + terminal_safe(result);

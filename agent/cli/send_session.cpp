@@ -48,6 +48,7 @@ uint64_t SendSession::numbers_of(std::string_view text) {
 }
 
 void SendSession::take(const InputLine& line) {
+  ++ordinal_;
   if (line.too_long) return refuse_here(line, "too_long", "not sent: longer than any agent takes");
   if (blank(line.text)) return;
   // On a numbered connection the agent would obey it instead of storing it.
@@ -59,7 +60,8 @@ void SendSession::take(const InputLine& line) {
   out_.append(line.text).append("\n");
   numbered_ += numbers;
   if (plain()) return;
-  pending_.push_back({next_seq_, numbers, std::string(line.file), line.line, std::string(line.text)});
+  pending_.push_back(
+      {next_seq_, numbers, ordinal_, std::string(line.file), line.line, std::string(line.text)});
   pending_bytes_ += line.text.size();
   next_seq_ += numbers;
 }
@@ -141,7 +143,7 @@ void SendSession::on_reject(const nlohmann::json& message) {
   const Pending* line = pending_of(count_of(message, "seq"));
   if (!line) return;  // not one of ours
   ++refused_;
-  note({line->file, line->line, text_of(message, "reason"), count_of(message, "offset"),
+  note({line->ordinal, line->file, line->line, text_of(message, "reason"), count_of(message, "offset"),
         text_of(message, "detail")});
 }
 
@@ -163,7 +165,14 @@ void SendSession::tick(int64_t now_ns) {
 
 void SendSession::refuse_here(const InputLine& line, std::string reason, std::string detail) {
   ++refused_here_;
-  note({std::string(line.file), line.line, std::move(reason), 0, std::move(detail)});
+  note({ordinal_, std::string(line.file), line.line, std::move(reason), 0, std::move(detail)});
+}
+
+std::vector<Refusal> SendSession::refusals() const {
+  std::vector<Refusal> sorted = refusals_;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Refusal& a, const Refusal& b) { return a.ordinal < b.ordinal; });
+  return sorted;
 }
 
 void SendSession::note(Refusal refusal) {

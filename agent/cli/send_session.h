@@ -13,6 +13,7 @@ namespace weir::cli {
 
 /// A record that the agent did not take.
 struct Refusal {
+  uint64_t ordinal = 0;  ///< in the order of input
   std::string file;
   uint64_t line = 0;
   std::string reason;
@@ -53,7 +54,8 @@ class SendSession {
   /// Refusals come before the acknowledgement that covers them: until that is there, fewer are taken than it
   /// seems.
   uint64_t taken() const { return acknowledged_ > refused_ ? acknowledged_ - refused_ : 0; }
-  const std::vector<Refusal>& refusals() const { return refusals_; }  ///< the first kRefusalsMax
+  /// The first kRefusalsMax that were told, in the order of input.
+  std::vector<Refusal> refusals() const;
 
   static constexpr uint64_t kWindowBytes = 4 << 20;
   static constexpr size_t kWindowLines = 1 << 16;
@@ -64,6 +66,7 @@ class SendSession {
   struct Pending {
     uint64_t first_seq;
     uint64_t numbers;
+    uint64_t ordinal;
     std::string file;
     uint64_t line;
     std::string text;
@@ -84,7 +87,7 @@ class SendSession {
   bool welcomed_ = false, nacked_ = false;
   int64_t nacked_ns_ = 0;
   uint64_t record_bytes_max_ = 256 << 10;
-  uint64_t first_seq_ = 1, next_seq_ = 1;
+  uint64_t first_seq_ = 1, next_seq_ = 1, ordinal_ = 0;
   uint64_t numbered_ = 0, acknowledged_ = 0, refused_ = 0, refused_here_ = 0;
   std::deque<Pending> pending_;
   uint64_t pending_bytes_ = 0;

@@ -19,12 +19,12 @@ namespace {
 
 struct TailFlags {
   std::string stream, where, output, control;
-  uint64_t count = 0;
+  int64_t count = 0;
   bool count_given = false, no_follow = false;
 };
 
-/// --no-follow alone shows what the tape holds.
-constexpr uint64_t kWholeTape = 1'000'000;
+/// The most that the agent shows of its tape; what --no-follow asks for without -n.
+constexpr int64_t kWholeTape = 1'000'000;
 
 bool known_stream(const std::string& name) {
   if (name.empty() || parse_stream(name)) return true;
@@ -114,9 +114,10 @@ void add_tail(CLI::App& app, Action& action) {
   command->add_option("STREAM", flags->stream, "trace, log, telemetry or monitoring (default: all)");
   command->add_option("--where", flags->where, "Only records for which this holds")->type_name("EXPR");
   command
-      ->add_option_function<uint64_t>(
-          "-n", [f = flags.get()](uint64_t n) { f->count = n, f->count_given = true; },
+      ->add_option_function<int64_t>(
+          "-n", [f = flags.get()](int64_t n) { f->count = n, f->count_given = true; },
           "First show the last N that match")
+      ->check(CLI::Range(int64_t(0), kWholeTape).description(""))
       ->type_name("N");
   command->add_flag("--no-follow", flags->no_follow, "Show what is there (the last N with -n) and end");
   add_output_flag(*command, flags->output, {"json", "pretty"});
