@@ -8,10 +8,25 @@
 #include <cerrno>
 #include <cstring>
 
+#include "agent/core/json.h"
+
 namespace weir::cli {
 
 namespace {
 constexpr size_t kReadBytes = 128 << 10;
+}
+
+void text_record(std::string& out, std::string_view text, std::string_view service) {
+  if (text.ends_with('\r')) text.remove_suffix(1);
+  out = R"({"stream":"log",)";
+  if (!service.empty()) {
+    out += R"("service":)";
+    json::append_quoted(out, service);
+    out += ',';
+  }
+  out += R"("message":)";
+  json::append_quoted(out, text);
+  out += '}';
 }
 
 Result<LineInput> LineInput::open(const std::vector<std::string>& files) {

@@ -20,6 +20,9 @@ struct InputLine {
   bool too_long = false;
 };
 
+/// A line of plain text as a log record (`weir send --text`). Replaces the contents of `out`.
+void text_record(std::string& out, std::string_view text, std::string_view service);
+
 /// Lines of several inputs, one after the other. Reads only when told to, so that a caller can wait for other
 /// things meanwhile. A last line without line feed counts.
 class LineInput {

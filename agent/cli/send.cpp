@@ -21,6 +21,7 @@ namespace {
 struct SendFlags {
   std::vector<std::string> files;
   std::string to, ack = "received", client_id, service, output = "text";
+  bool text = false;
 };
 
 constexpr int64_t kSecond = 1'000'000'000;
@@ -55,8 +56,8 @@ class Progress {
 /// Moves bytes between the input, the session and the socket until the agent has closed.
 class Transfer {
  public:
-  Transfer(Fd socket, LineInput input, SendSession& session)
-      : socket_(std::move(socket)), input_(std::move(input)), session_(session) {
+  Transfer(Fd socket, LineInput input, SendSession& session, const SendFlags& flags)
+      : flags_(flags), socket_(std::move(socket)), input_(std::move(input)), session_(session) {
     fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
   }
 
@@ -85,7 +86,7 @@ class Transfer {
   void take_lines() {
     while (session_.room() && !input_.done()) {
       if (const std::optional<InputLine> line = input_.next())
-        session_.take(*line);
+        take(*line);
       else if (input_.fd() < 0 || !input_ready_)
         break;
       else
@@ -95,6 +96,14 @@ class Transfer {
       shutdown(socket_.get(), SHUT_WR);
       half_closed_ = true;
     }
+  }
+
+  void take(InputLine line) {
+    if (flags_.text && !line.too_long && line.text.find_first_not_of(" \t\r") != line.text.npos) {
+      text_record(record_, line.text, flags_.service);
+      line.text = record_;
+    }
+    session_.take(line);
   }
 
   void fill() {
@@ -139,6 +148,8 @@ class Transfer {
     }
   }
 
+  const SendFlags& flags_;
+  std::string record_;
   Fd socket_;
   LineInput input_;
   SendSession& session_;
@@ -199,7 +210,7 @@ int report(const SendFlags& flags, const SendSession& session, const std::string
 }
 
 int send_files(const SendFlags& flags) {
-  if (flags.ack == "none" && !(flags.client_id.empty() && flags.service.empty())) {
+  if (flags.ack == "none" && !(flags.client_id.empty() && (flags.service.empty() || flags.text))) {
     say("weir send: --client-id and --service need an acknowledged connection; leave out --ack none");
     return kUsage;
   }
@@ -213,7 +224,7 @@ int send_files(const SendFlags& flags) {
   if (!socket) return say("weir send: {}", socket.error().message), kUnreachable;
 
   SendSession session(flags.ack, flags.client_id, flags.service);
-  Transfer transfer(std::move(*socket), std::move(*input), session);
+  Transfer transfer(std::move(*socket), std::move(*input), session, flags);
   const std::string failure = transfer.run();
   return report(flags, session, failure, transfer.input_failed());
 }
@@ -231,7 +242,11 @@ void add_send(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"none", "received", "buffered", "durable"}).description(""));
   command->add_option("--client-id", flags->client_id, "Name under which the agent remembers what it has")
       ->type_name("ID");
-  command->add_option("--service", flags->service, "Service that this client speaks for")->type_name("S");
+  command
+      ->add_option("--service", flags->service,
+                   "Service that this client speaks for; with --text, of the records")
+      ->type_name("S");
+  command->add_flag("--text", flags->text, "Each line is plain text: send it as the message of a log record");
   add_output_flag(*command, flags->output, {"text", "json"});
   command->footer(R"(Each refused record is reported as FILE:LINE: REASON at byte N: DETAIL.
 Exit codes: 0 all taken, 1 some refused or a lower level granted than asked, 69 agent not reachable.
@@ -239,6 +254,7 @@ Exit codes: 0 all taken, 1 some refused or a lower level granted than asked, 69 
 Examples:
   echo '{"stream":"log","level":"info","message":"hi"}' | weir send
   weir send trace.jsonl
+  journalctl -f -o cat | weir send --text --service cron
   weir send --to tcp:127.0.0.1:4320 --ack none trace.jsonl)");
   command->callback([flags, &action] { action = [flags] { return send_files(*flags); }; });
 }

@@ -44,6 +44,14 @@ TEST_CASE("a line that no agent takes is skipped, its neighbours are not") {
   CHECK(lines_of({a.name()}) == "1=first;2=too long;3=third;");
 }
 
+TEST_CASE("a line of text becomes a log record") {
+  std::string out = "left over";
+  text_record(out, "one \"quoted\"\ttab\r", "cron");
+  CHECK(out == R"({"stream":"log","service":"cron","message":"one \"quoted\"\ttab"})");
+  text_record(out, "x", "");
+  CHECK(out == R"({"stream":"log","message":"x"})");
+}
+
 TEST_CASE("a file that cannot be opened is named") {
   const auto input = LineInput::open({"/nonexistent/a.jsonl"});
   REQUIRE_FALSE(bool(input));
