@@ -280,9 +280,10 @@ class PrettyLine {
   }
 
   void put_correlation() {
-    if (!fields_.has("correlation_id")) return;
     paint_.gap();
-    paint_.put("[" + fields_.text("correlation_id") + "]", kDim);
+    paint_.put(
+        "[" + (fields_.has("correlation_id") ? fields_.text("correlation_id") : "no-correlation") + "]",
+        kDim);
   }
 
   Painter paint_;

@@ -76,7 +76,7 @@ TEST_CASE("a log shows level, message, attributes and correlation id") {
   CHECK(pretty(R"({"stream":"logs","level":"WARN","message":"slow","ts":1700000000000000000,)"
                R"("correlation_id":"c-1","attributes":{"n":3,"url":"/x"}})") ==
         "22:13:20.000 log        WARN         -                            slow  n=3 url=\"/x\"  [c-1]\n");
-  CHECK(contains(pretty(R"({"stream":"log","msg":"short form"})"), "short form\n"));
+  CHECK(contains(pretty(R"({"stream":"log","msg":"short form"})"), "short form  [no-correlation]\n"));
   CHECK(contains(pretty(R"({"stream":"log","temperature":5})"), R"({"stream":"log","temperature":5})"));
 }
 
@@ -143,7 +143,8 @@ TEST_CASE("any field may have any type") {
   CHECK(contains(pretty(R"({"stream":"log","message":{"a":1}})"), R"({"a":1})"));
   CHECK(contains(pretty(R"({"stream":"trace","ctx_diff":{"k":5}})"), "k: 5"));
   CHECK(pretty("not a record\x1b\n") == "not a record\\u001b\n");
-  CHECK(pretty("{}") == "--:--:--.---                         -                            {}\n");
+  CHECK(pretty("{}") ==
+        "--:--:--.---                         -                            {}  [no-correlation]\n");
 }
 
 TEST_CASE("keys are compared decoded") {
