@@ -13,13 +13,15 @@ namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kEmptyConnectionsMax = 500 * kMillisecond;
+constexpr int64_t kFlushBeforeChange = 200 * kMillisecond;
 constexpr auto kPoll = std::chrono::milliseconds(2);
 constexpr size_t kStatusClientsMax = 1000;
 
+/// Which streams go to the sink; those that are disabled have no records.
 StreamSet streams_of(const Config& config, const std::string& sink) {
   StreamSet set;
   for (Stream s : kStreams)
-    if (std::ranges::count(config.streams[size_t(s)].sinks, sink)) set.add(s);
+    if (config.streams[size_t(s)].enabled && std::ranges::count(config.streams[size_t(s)].sinks, sink)) set.add(s);
   return set;
 }
 
@@ -224,9 +226,11 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
     } else if (running->config == c) {
       report.components["sinks." + c.name] = {running->streams == streams ? "keep" : "change", "ok", ""};
       if (!(running->streams == streams)) running->runner->set_streams(streams);
+      running->runner->flush();
       next.push_back({c, streams, running->runner});
     } else {
       report.components["sinks." + c.name] = {"change", "ok", ""};
+      running->runner->wait_drained(clock_.monotonic_ns() + kFlushBeforeChange, journal_->written());
       next.push_back({c, streams, make_runner(c, streams, running->runner->stop())});
       to_start.push_back(next.back().runner);
     }

@@ -94,7 +94,7 @@ class Cursor {
   /// Everything up to batch.end is done with.
   virtual void commit(const BatchView& batch) = 0;
   virtual CursorStatus status() const = 0;
-  /// From now on next() hands out what is there without waiting for a full step (drain, reload, rotation).
+  /// What is there now is handed out without waiting for a full step (drain, reload, rotation).
   virtual void flush() = 0;
   /// Which streams it reads, from its committed position on.
   virtual void set_streams(StreamSet streams) = 0;

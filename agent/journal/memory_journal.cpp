@@ -139,7 +139,7 @@ class MemoryCursor final : public Cursor {
   }
   void flush() override {
     std::lock_guard lock(journal_.mutex_);
-    flushing_ = true;
+    flush_until_ = journal_.position_;
     journal_.appended_.notify_all();
   }
   void set_streams(StreamSet streams) override {
@@ -149,7 +149,7 @@ class MemoryCursor final : public Cursor {
   }
   void end_here() override {
     std::lock_guard lock(journal_.mutex_);
-    ended_ = true, flushing_ = true;
+    ended_ = true, flush_until_ = journal_.position_;
     end_ = journal_.totals_, end_position_ = journal_.position_;
     journal_.appended_.notify_all();
   }
@@ -177,7 +177,8 @@ class MemoryCursor final : public Cursor {
   uint64_t entry_number_ = 0;  ///< where position_ is: this entry of the journal,
   uint32_t record_ = 0;        ///< this record of it
   uint64_t passed_ = 0, dropped_ = 0;
-  bool flushing_ = false, ended_ = false;
+  bool ended_ = false;
+  Position flush_until_ = 0;  ///< up to here no step is waited for
   Totals end_;
   Position end_position_ = 0;
   bool out_ = false;  ///< a batch was handed out and not committed yet: it is alive whatever the journal drops
@@ -302,7 +303,7 @@ void MemoryCursor::skip_what_was_dropped() {
 
 bool MemoryCursor::ready(const BatchLimits& limits) const {
   uint64_t lag = lag_records();
-  return lag > 0 && (lag >= limits.records_step || flushing_ || journal_.full_);
+  return lag > 0 && (lag >= limits.records_step || position_ < flush_until_ || journal_.full_);
 }
 
 bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) {

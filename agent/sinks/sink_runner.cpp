@@ -63,6 +63,11 @@ void SinkRunner::set_streams(StreamSet streams) {
   place_.cursor->set_streams(streams);
 }
 
+void SinkRunner::flush() {
+  std::lock_guard lock(mutex_);
+  place_.cursor->flush();
+}
+
 void SinkRunner::end_here() {
   std::lock_guard lock(mutex_);
   ended_ = true;
@@ -113,14 +118,15 @@ SinkStatus SinkRunner::status() const {
 void SinkRunner::run(std::stop_token stop) {
   BatchView batch;
   const BatchLimits limits = sink_->batch_limits();
-  if (!open(stop)) return;
+  // A sink that nothing is routed to stays closed: its file is not made.
+  if (reads_anything() && !open(stop)) return;
   while (!stop.stop_requested()) {
     if (place_.cursor->next(batch, limits, -1, stop)) {
-      if (reopen_.exchange(false)) {
+      if (open_ && reopen_.exchange(false)) {
         sink_->close();
         open_ = false;
-        if (!open(stop)) return;
       }
+      if (!open_ && !open(stop)) return;
       deliver(batch, stop);
     } else if (drained()) {
       std::unique_lock lock(mutex_);
@@ -128,6 +134,11 @@ void SinkRunner::run(std::stop_token stop) {
       if (ended_) return;
     }
   }
+}
+
+bool SinkRunner::reads_anything() const {
+  std::lock_guard lock(mutex_);
+  return !streams_.empty();
 }
 
 bool SinkRunner::open(std::stop_token stop) {

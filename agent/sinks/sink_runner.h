@@ -45,6 +45,8 @@ class SinkRunner {
   SinkPlace stop();
   /// Which streams are its own; it keeps running.
   void set_streams(StreamSet streams);
+  /// Writes what waits for a full step.
+  void flush();
   /// Closes and opens the sink before its next batch (SIGUSR1).
   void reopen() { reopen_ = true; }
   /// It was taken out of the configuration: it may still deliver what is its own (state `draining`).
@@ -60,6 +62,7 @@ class SinkRunner {
 
  private:
   void run(std::stop_token stop);
+  bool reads_anything() const;
   void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);
   void finish(const BatchView& batch, const Delivery& delivery);

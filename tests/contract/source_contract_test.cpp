@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/app/pipe_thread.h"
+#include "agent/core/clock.h"
 #include "agent/ingest/listener.h"
 #include "tests/support/temp_dir.h"
 
