@@ -25,7 +25,7 @@ const ComponentType* read_type(const Node* node, const Location& where, const st
                                Report& report) {
   const auto names = type_names(types);
   if (!node || !node->is_scalar()) {
-    report.error(node ? node->where : where, path, "is missing: write one of " + joined(names));
+    report.error(node ? node->where : where, path, "type is missing: write one of " + joined(names));
     return nullptr;
   }
   if (node->unusable) return nullptr;

@@ -47,7 +47,7 @@ web: {}
       "weir.yaml:12:30: streams.trace.sinks[2]: names console a second time: leave it out\n"
       "weir.yaml:13:3: streams.logs: is not a stream's name here (did you mean log?)\n"
       "weir.yaml:15:27: sinks.console.colour: is not known here\n"
-      "weir.yaml:16:12: sinks.archive.path: is missing. Where to.\n"
+      "weir.yaml:16:12: sinks.archive.path: path is missing. Where to.\n"
       "weir.yaml:16:40: sinks.archive.flush_every_n: must be at least 1, not 0\n"
       "weir.yaml:17:13: sinks.bad name: is not a name: up to 64 letters, digits, _ . and - are taken\n"
       "weir.yaml:18:18: sinks.remote.type: otlp is not in this build yet: write one of file, jsonl, stdout\n"
@@ -80,7 +80,7 @@ streams:
         "weir.yaml:9:6: sinks.b: tags such as !!int are not taken: write the value alone\n"
         "weir.yaml:9:6: sinks.b: must be a map such as {type: file}\n"
         "weir.yaml:11:5: sinks.c.<<: merge keys are not taken: write the keys out\n"
-        "weir.yaml:11:5: sinks.c.type: is missing: write one of file, jsonl, stdout\n"
+        "weir.yaml:11:5: sinks.c.type: type is missing: write one of file, jsonl, stdout\n"
         "weir.yaml:13:21: streams.log.sinks: named twice, first in line 13: keep one\n");
 }
 

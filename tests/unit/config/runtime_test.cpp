@@ -100,7 +100,7 @@ TEST_CASE("mistakes in the tree are shown where it was written") {
       "weir.yaml:5:20: runtime.tracing.context_diff.mod: is not known here (did you mean mode?)\n"
       "weir.yaml:6:5: runtime.tracing.sinks: is not known here (did you mean sink?)\n"
       "weir.yaml:8:7: runtime.tracing.sink.nmae: is not known here (did you mean name?)\n"
-      "weir.yaml:11:9: runtime.tracing.sink.settings.path: is missing. Where to.\n"
+      "weir.yaml:11:9: runtime.tracing.sink.settings.path: path is missing. Where to.\n"
       "weir.yaml:11:9: runtime.tracing.sink.settings.paht: is not known here (did you mean path?)\n"
       "weir.yaml:12:21: runtime.tracing.sink.settings.write_mode: must be auto, line or batch, not \"lines\" "
       "(did you "
