@@ -205,7 +205,10 @@ class RecordParser : public Scanner<true> {
 
   bool take_stream(const char* from, const char* to, bool escaped) {
     std::string_view name(from + 1, size_t(to - from - 2));
-    if (escaped) name = {work_.decoded.data(), decode_padded({from, size_t(to - from)}, work_.decoded)};
+    if (escaped) {
+      const size_t size = decode_padded({from, size_t(to - from)}, work_.decoded);  // may move the buffer
+      name = {work_.decoded.data(), size};
+    }
     const std::optional<Stream> stream = parse_stream(name);
     if (stream) out_.stream = *stream;
     return stream.has_value();
