@@ -110,6 +110,7 @@ int run(const Config& config, const AgentOptions& options) {
     main_io.run();
     notify("STOPPING=1");
     control.stop();
+    topology.interrupt();
     reloader.stop();
     left = topology.stop();
   }

@@ -104,7 +104,7 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
   WEIR_CHECK(type);
   auto sink = type->make(config.settings, {config.name, io_, clock_, &quarantine_of(config.name)});
   if (!place.cursor) place.cursor = journal_->open_cursor(config.name, streams, StartAt::end, sink->when_full());
-  else place.cursor->set_streams(streams);
+  else place.cursor->set_streams(streams), place.cursor->set_when_full(sink->when_full());
   return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink), std::move(place),
                                       quarantine_of(config.name), clock_);
 }
@@ -130,10 +130,19 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
     applied_ = true;
   }
   retire(std::move(plan->removed));
-  if (options.wait)
-    for (auto& runner : std::vector(draining_)) runner->wait_drained(clock_.monotonic_ns() + config.drain_timeout_ns * 60);
+  if (options.wait) wait_for_replaced(report);
   forget_drained();
   return report;
+}
+
+/// Until what lay before every sink that was changed or removed is delivered. Ends when the agent is to stop.
+void Topology::wait_for_replaced(const ApplyReport& report) {
+  std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
+  for (RunningSink& s : sinks_)
+    if (report.components.at("sinks." + s.config.name).action == "change") runners.push_back(s.runner);
+  Position now = journal_->written();
+  for (auto& runner : runners)
+    while (!stopping_ && !runner->wait_drained(clock_.monotonic_ns() + 50 * kMillisecond, now)) continue;
 }
 
 void Topology::report_restarts(const Config& config, ApplyReport& report) {

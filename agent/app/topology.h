@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -54,6 +55,8 @@ class Topology {
   /// Empties the connections (at most 500 ms), drains the sinks (at most drain_timeout), stops all.
   /// How many accepted records stay undelivered.
   uint64_t stop();
+  /// The agent is about to stop: an apply that waits gives up waiting. Any thread.
+  void interrupt() { stopping_ = true; }
 
   /// SIGUSR1: every sink opens its output anew before its next batch.
   void reopen_sinks();
@@ -84,6 +87,7 @@ class Topology {
   std::shared_ptr<SinkRunner> make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place);
   Quarantine& quarantine_of(const std::string& sink);
   void forget_drained();
+  void wait_for_replaced(const ApplyReport& report);
 
   const Clock& clock_;
   Io& io_;
@@ -104,6 +108,7 @@ class Topology {
   std::vector<RunningSink> sinks_;
   std::vector<std::shared_ptr<SinkRunner>> draining_;
   bool applied_ = false;
+  std::atomic<bool> stopping_ = false;
 };
 
 /// The context diff and whitelist in force, and disabled streams, for welcome and policy lines.

@@ -22,7 +22,7 @@ std::span<char> LineReader::space() {
   begin_ = 0, scanned_ = aside_scanned_, end_ = aside_size_;
   if (aside_size_ <= kAsideFree) {
     base_ = shared_.bytes.data();
-    std::memcpy(base_, aside_.get(), aside_size_);
+    std::copy_n(aside_.get(), aside_size_, base_);
   } else {
     reserve_aside(aside_size_ + kReadBytes);
     base_ = aside_.get();
@@ -125,7 +125,7 @@ void LineReader::reserve_aside(size_t bytes) {
   if (needed <= aside_capacity_) return;
   size_t capacity = aside_size_ == 0 ? needed : std::max(needed, aside_capacity_ * 3 / 2);
   std::unique_ptr<char[]> grown(new char[capacity]);
-  std::memcpy(grown.get(), aside_.get(), aside_size_);
+  std::copy_n(aside_.get(), aside_size_, grown.get());
   aside_ = std::move(grown);
   shared_.aside_bytes += capacity - aside_capacity_;
   aside_capacity_ = capacity;

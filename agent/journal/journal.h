@@ -98,6 +98,7 @@ class Cursor {
   virtual void flush() = 0;
   /// Which streams it reads, from its committed position on.
   virtual void set_streams(StreamSet streams) = 0;
+  virtual void set_when_full(WhenFull when_full) = 0;
   /// Nothing that is appended from now on belongs to it (its sink was removed); what lies before is its lag.
   virtual void end_here() = 0;
 };

@@ -147,6 +147,11 @@ class MemoryCursor final : public Cursor {
     streams_ = streams;
     journal_.tell_space(lock);
   }
+  void set_when_full(WhenFull when_full) override {
+    std::unique_lock lock(journal_.mutex_);
+    when_full_ = when_full;
+    journal_.tell_space(lock);
+  }
   void end_here() override {
     std::lock_guard lock(journal_.mutex_);
     ended_ = true, flush_until_ = journal_.position_;
@@ -170,7 +175,7 @@ class MemoryCursor final : public Cursor {
   CursorStatus status_locked() const;
 
   MemoryJournal& journal_;
-  const WhenFull when_full_;
+  WhenFull when_full_;
   StreamSet streams_;
   Position position_ = 0;      ///< committed
   Totals at_;                  ///< totals at position_

@@ -206,6 +206,21 @@ TEST_CASE("a batch in hand stays readable when the journal drops its records, an
   });
 }
 
+TEST_CASE("a cursor that turns from block to drop_oldest lets a full journal go on") {
+  for_each_journal(kSmall, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::block);
+    int told = 0;
+    journal.on_space([&] { ++told; });
+    uint64_t taken = 0;
+    while (fill.append(Stream::log, std::string(1000, 'x')) == AppendResult::taken) REQUIRE(++taken < 1000);
+    cursor->set_when_full(WhenFull::drop_oldest);
+    CHECK(told == 1);
+    CHECK(fill.append(Stream::log, "again") == AppendResult::taken);
+    CHECK(cursor->status().dropped_lag > 0);
+  });
+}
+
 TEST_CASE("end_here leaves later records to others") {
   for_each_journal(kRoomy, [](Journal& journal) {
     Filler fill(journal);
