@@ -8,7 +8,7 @@
             self.assertEqual(agent.lines("out.jsonl"), [harness.log("hi")])
 
 Every agent is stopped at the end of its test with SIGTERM; it must exit 0 with its books balanced, unless the test
-stopped it itself. The binary is $WEIR_BINARY, else build/release/weir. $WEIR_SANITIZED=1: a slow, instrumented build.
+stopped it itself. The binary is $WEIR_BINARY, else build/release/weir. $WEIR_SANITIZED=1: a slow, instrumented build. $WEIR_LONG=1: more random input.
 Nothing here waits for time to pass: wait_for() waits for a condition, with a deadline.
 """
 import contextlib
@@ -30,6 +30,7 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.path.abspath(os.environ.get("WEIR_BINARY") or os.path.join(ROOT, "build", "release", "weir"))
 SANITIZED = os.environ.get("WEIR_SANITIZED") == "1"
+LONG = os.environ.get("WEIR_LONG") == "1"  # ./dev test --long: more of what is random
 DEADLINE_S = 60 if SANITIZED else 20
 TS = "2026-01-21T10:00:00Z"
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"

@@ -235,7 +235,7 @@ class Mutations(harness.AgentTest):
         dice = random.Random(seed)
         alphabet = bytes(range(32, 127)) + bytes([0, 9, 27, 127, 128, 0xBF, 0xC3, 0xE2, 0xED, 0xF4, 0xFF])
         lines, verdicts = [], []
-        while len(lines) < (500 if harness.SANITIZED else 6000):
+        while len(lines) < (500 if harness.SANITIZED else 100000 if harness.LONG else 6000):
             line = bytearray(dice.choice(self.SEEDS).encode())
             place = dice.randrange(1, len(line))
             kind = dice.randrange(3)

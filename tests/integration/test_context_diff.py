@@ -107,7 +107,7 @@ class Dice(random.Random):
 
 
 class Oracle(harness.AgentTest):
-    COUNT = 100 if harness.SANITIZED else 800
+    COUNT = 100 if harness.SANITIZED else 20000 if harness.LONG else 800
 
     def setUp(self):
         super().setUp()
