@@ -130,7 +130,7 @@ int run_agent(const AgentOptions& options) {
   const Config& config = *loaded.config;
   log::set_level(config.log.text("level"));
   for (const std::string& note : config.notes) log::warn("{}", note);
-  if (!data_directory_is_safe(config.data_dir)) return kExitFailure;
+  if (!data_directory_is_safe(config.data_dir) || !data_directory_is_safe(config.data_dir + "/quarantine")) return kExitFailure;
   std::signal(SIGPIPE, SIG_IGN);
   int code = run(config, options);
   log::flush();

@@ -15,6 +15,8 @@ void Reloader::stop() {
   if (!thread_.joinable()) return;
   thread_.request_stop();
   thread_.join();
+  std::lock_guard lock(mutex_);
+  waiting_.clear();  // their answers belong to an io_context that ends before we do
 }
 
 Result<void> Reloader::start(const Config& config) {

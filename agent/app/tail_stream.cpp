@@ -128,9 +128,9 @@ asio::awaitable<void> stream_tail(asio::local::stream_protocol::socket& socket, 
         if (!request.where || request.where->matches(line)) append_event(events, line);
       });
       cursor->commit(batch);
+      batch.slices.clear();  // a slow reader must not keep blocks alive
       co_await asio::post(socket.get_executor(), kAwait);  // a busy flow must not hold up status and health
     } else {
-      batch.slices.clear();
       timer.expires_after(kPoll);
       co_await timer.async_wait(kAwait);
       // A reader that has gone shows only when something is written.

@@ -113,15 +113,18 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
   ApplyReport report;
   // Everything that can fail comes first.
   if (auto checked = check_removed_sinks(config, options); !checked) return tl::unexpected(checked.error());
+  // At the start nothing may come in before there is something for it to go through.
+  if (!applied_) pipe_.call([&] { gate_.close(); });
   auto plan = plan_sources(config, report);
   if (!plan) return tl::unexpected(plan.error());
 
+  const bool raw = config.quarantine.boolean("raw");
+  rejected_.set_raw(raw);
   swap_sinks(config, options, report);
   swap_pipeline(config, report);
   journal_->set_bytes_max(uint64_t(config.journal.integer("max_bytes")));
   log::set_level(config.log.text("level"));
-  rejected_.set_raw(config.quarantine.boolean("raw"));
-  for (auto& [name, quarantine] : sink_quarantines_) quarantine->set_raw(config.quarantine.boolean("raw"));
+  if (!applied_) pipe_.call([&] { gate_.open(); });
   if (applied_) report_restarts(config, report);
   {
     std::lock_guard lock(mutex_);
@@ -137,7 +140,11 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
 
 /// Until what lay before every sink that was changed or removed is delivered. Ends when the agent is to stop.
 void Topology::wait_for_replaced(const ApplyReport& report) {
-  std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
+  std::vector<std::shared_ptr<SinkRunner>> runners;
+  {
+    std::lock_guard lock(mutex_);
+    runners = draining_;
+  }
   for (RunningSink& s : sinks_)
     if (report.components.at("sinks." + s.config.name).action == "change") runners.push_back(s.runner);
   Position now = journal_->written();
@@ -216,10 +223,11 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
   for (RunningSink& s : sinks_) {
     if (find(config.sinks, s.config.name)) continue;
     report.components["sinks." + s.config.name] = {"remove", "ok", ""};
-    pipe_.call([&] { s.runner->end_here(); });
-    if (options.drop_lag) s.runner->drop_lag();
-    if (s.runner->drained() || options.drop_lag) s.runner->stop();
-    else {
+    s.runner->end_here();
+    if (s.runner->drained() || options.drop_lag) {
+      uint64_t left = s.runner->stop().cursor->status().lag_records;
+      if (left > 0) log::warn("sink {}: removed with {} records undelivered, as asked", s.config.name, left);
+    } else {
       report.components["sinks." + s.config.name].result = "draining";
       std::lock_guard lock(mutex_);
       draining_.push_back(s.runner);
@@ -230,7 +238,7 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
     auto running = std::ranges::find_if(sinks_, [&](const RunningSink& s) { return s.config.name == c.name; });
     if (running == sinks_.end()) {
       report.components["sinks." + c.name] = {"create", "ok", ""};
-      next.push_back({c, streams, make_runner(c, streams, {})});
+      next.push_back({c, streams, make_runner(c, streams, take_draining(c.name))});
       to_start.push_back(next.back().runner);
     } else if (running->config == c) {
       report.components["sinks." + c.name] = {running->streams == streams ? "keep" : "change", "ok", ""};
@@ -249,6 +257,19 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
     sinks_ = std::move(next);
   }
   for (auto& runner : to_start) runner->start();
+}
+
+/// A sink that comes back while its former self still drains goes on from there.
+SinkPlace Topology::take_draining(const std::string& name) {
+  std::shared_ptr<SinkRunner> runner;
+  {
+    std::lock_guard lock(mutex_);
+    auto found = std::ranges::find_if(draining_, [&](auto& r) { return r->name() == name; });
+    if (found == draining_.end()) return {};
+    runner = *found;
+    draining_.erase(found);
+  }
+  return runner->stop();
 }
 
 void Topology::swap_pipeline(const Config& config, ApplyReport& report) {
@@ -318,11 +339,11 @@ uint64_t Topology::stop() {
   for (auto& runner : runners) runner->wait_drained(deadline);
   WEIR_CHECK(status().conservation_error() == 0);
   for (auto& runner : runners) {
-    SinkStatus status = runner->status();
-    if (status.lag_records > 0) log::error("sink {}: {} records stay behind: {}", status.name, status.lag_records,
-                                           status.last_error.empty() ? "it was not done in time" : status.last_error);
-    left += status.lag_records;
-    runner->stop();
+    std::string error = runner->status().last_error;
+    uint64_t behind = runner->stop().cursor->status().lag_records;  // after the write it was in
+    if (behind > 0)
+      log::error("sink {}: {} records stay behind: {}", runner->name(), behind, error.empty() ? "it was not done in time" : error);
+    left += behind;
   }
   std::lock_guard lock(mutex_);
   sources_.clear();

@@ -81,6 +81,7 @@ class Topology {
   Result<SourcePlan> plan_sources(const Config& config, ApplyReport& report);
   Result<void> check_removed_sinks(const Config& config, const ApplyOptions& options);
   void swap_sinks(const Config& config, const ApplyOptions& options, ApplyReport& report);
+  SinkPlace take_draining(const std::string& name);
   void swap_pipeline(const Config& config, ApplyReport& report);
   void retire(std::vector<std::shared_ptr<Source>> sources);
   void report_restarts(const Config& config, ApplyReport& report);

@@ -17,9 +17,9 @@
 
 namespace weir {
 
-/// Whether the source may go on reading. pause: stop until IntakeGate opens again. What was handed over is kept
-/// in both cases.
-enum class Intake { taken, pause };
+/// taken: go on. pause: taken too, but end the turn now (after on_turn_end: read nothing until IntakeGate opens again).
+/// again: only a part of the frame (an array) was taken; end the turn, then hand the same frame over again.
+enum class Intake { taken, pause, again };
 
 /// Counters of one source (delivery.md section 2). Pipe thread only; others read a copy made on the pipe thread.
 /// received = accepted + rejected; accepted = journalled + dropped_by_rule + duplicate + disabled.
@@ -63,6 +63,7 @@ struct Producer {
   std::optional<Stream> default_stream;
   bool stamp = false;                   ///< add `_peer`, `_received`, `_id` (records.md section 2)
   std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
+  size_t array_done = 0;                ///< elements of the array in hand that were taken (Intake::again)
   uint64_t next_seq = 0;                ///< the number of the next record; counted up by the handler
   std::vector<RejectNote> rejects;      ///< filled by the handler for numbered clients, emptied by the session
 };

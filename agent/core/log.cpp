@@ -2,11 +2,14 @@
 
 #include <spdlog/logger.h>
 #include <spdlog/sinks/base_sink.h>
+#include <poll.h>
+#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -161,14 +164,20 @@ void Logger::flush() {
 
 namespace {
 
-/// One system call per line where the kernel allows it, so that lines of several processes do not mix either.
+/// A reader of stderr that has stopped must not stop the agent: what does not fit is left out, and told when it does again.
+/// poll promises room for PIPE_BUF bytes; a longer line is cut there.
 void write_to_stderr(std::string_view line) {
-  while (!line.empty()) {
-    const ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;  // nobody left to tell
-    line.remove_prefix(size_t(n));
+  static std::atomic<uint64_t> left_out = 0;
+  pollfd ready{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&ready, 1, 0) == 0) {
+    ++left_out;
+    return;
   }
+  std::string text;
+  if (const uint64_t lines = left_out.exchange(0)) text = fmt::format("weir: {} log lines left out: stderr was not read\n", lines);
+  text += line;
+  if (text.size() > PIPE_BUF) text.replace(PIPE_BUF - 1, text.npos, "\n");
+  while (::write(STDERR_FILENO, text.data(), text.size()) < 0 && errno == EINTR) continue;
 }
 
 Format stderr_format() {

@@ -1,6 +1,7 @@
 #include "agent/core/quarantine.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -25,10 +26,10 @@ void Quarantine::set_raw(bool raw) {
   raw_ = raw;
 }
 
-void Quarantine::append_raw(std::string_view head, uint64_t length) {
+void Quarantine::append_raw(std::string_view head, uint64_t length, bool raw) {
   pending_ += ",\"length\":" + std::to_string(length);
   head = head.substr(0, kQuarantineRawBytesMax);
-  if (!raw_) return;
+  if (!raw) return;
   // A cut at 64 KiB may split a character: what was text stays text.
   std::string_view text = head;
   for (int i = 0; i < 3 && length > head.size() && !text.empty() && !is_utf8(text); ++i) text.remove_suffix(1);
@@ -59,7 +60,7 @@ void Quarantine::add_reject(int64_t wall_ns, const Producer& producer, uint64_t 
   out += ",\"reason\":\"" + std::string(reason_name(fault.reason)) + "\",\"detail\":";
   json::append_quoted(out, fault.detail);
   out += ",\"offset\":" + std::to_string(fault.offset);
-  append_raw(head, length);
+  append_raw(head, length, raw_);
   out += "}\n";
   ++pending_lines_;
   if (out.size() > (1 << 20)) write_pending();
@@ -76,14 +77,14 @@ void Quarantine::add_refusal(int64_t wall_ns, std::string_view sink, std::string
   out += ",\"answer\":";
   json::append_quoted(out, answer);
   out += ",\"attempts\":" + std::to_string(attempts);
-  append_raw(line, line.size());
+  append_raw(line, line.size(), true);  // it was on its way out: rules have been applied to it
   out += "}\n";
   ++pending_lines_;
 }
 
-void Quarantine::flush() {
+bool Quarantine::flush() {
   std::lock_guard lock(mutex_);
-  write_pending();
+  return write_pending();
 }
 
 uint64_t Quarantine::lines_lost() const {
@@ -102,7 +103,7 @@ bool Quarantine::ensure_open() {
   fd_ = io_.open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
   if (fd_ < 0) return false;
   struct stat st;
-  if (io_.fstat(fd_, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+  if (io_.fstat(fd_, &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_uid != geteuid()) {
     io_.close(fd_);
     fd_ = -1;
     errno = EPERM;
@@ -112,8 +113,8 @@ bool Quarantine::ensure_open() {
   return true;
 }
 
-void Quarantine::write_pending() {
-  if (pending_.empty()) return;
+bool Quarantine::write_pending() {
+  if (pending_.empty()) return true;
   std::string path = directory_ + '/' + file_name_;
   if (ensure_open() && file_bytes_ > 0 && file_bytes_ + pending_.size() > kQuarantineFileBytesMax) {
     io_.rename(path, path + ".1");
@@ -122,15 +123,17 @@ void Quarantine::write_pending() {
   }
   iovec part{pending_.data(), pending_.size()};
   ssize_t written = ensure_open() ? io_.writev(fd_, &part, 1) : -1;
-  if (written != ssize_t(pending_.size())) {
+  const bool whole = written == ssize_t(pending_.size());
+  if (!whole) {
     lines_lost_ += pending_lines_;
     log::sampled(log::Level::error, "quarantine", "quarantine {}: cannot write: {}; {} refused records are counted but not kept",
                  path, written < 0 ? std::strerror(errno) : "disk full", pending_lines_);
   }
-  if (written == ssize_t(pending_.size())) file_bytes_ += uint64_t(written);
+  if (whole) file_bytes_ += uint64_t(written);
   else if (written > 0) io_.ftruncate(fd_, off_t(file_bytes_));  // no torn line stays
   pending_.clear();
   pending_lines_ = 0;
+  return whole;
 }
 
 }  // namespace weir

@@ -29,14 +29,14 @@ class Quarantine {
                   std::string_view head_untrusted, uint64_t length);
   void add_refusal(int64_t wall_ns, std::string_view sink, std::string_view reason, std::string_view answer, uint64_t attempts,
                    std::string_view line_untrusted);
-  /// Writes what was added. A failure is said in the log (sampled) and the lines are let go: their records are counted.
-  void flush();
+  /// Writes what was added. False: that failed, which is said in the log (sampled); the lines are let go, their records are counted.
+  bool flush();
   uint64_t lines_lost() const;
 
  private:
-  void append_raw(std::string_view head, uint64_t length);
+  void append_raw(std::string_view head, uint64_t length, bool raw);
   bool ensure_open();
-  void write_pending();
+  bool write_pending();
 
   Io& io_;
   const std::string directory_, file_name_;

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::array<std::string_view, 4> kLevels{"none", "received", "buffered", "durable"};
 constexpr size_t kClientIdBytesMax = 256;
+constexpr size_t kControlBytesMax = 4096;
 
 /// What follows the key `weir` of a line, empty when its first key is another.
 std::string_view behind_weir_key(std::string_view line) {
@@ -59,8 +60,9 @@ bool is_control_line(std::string_view line) { return !behind_weir_key(line).empt
 bool is_hello_line(std::string_view line) { return behind_weir_key(line).starts_with("\"hello\""); }
 
 Result<ControlLine> parse_control_line(std::string_view text) {
-  auto object = nlohmann::json::parse(text, nullptr, false);
   bool hello = is_hello_line(text);
+  if (text.size() > kControlBytesMax) return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": longer than 4096 bytes");
+  auto object = nlohmann::json::parse(text, nullptr, false);
   if (!object.is_object()) return fail(hello ? "bad_hello: not valid JSON" : "unknown_control: not valid JSON");
   const auto& word = object["weir"];
   if (word == "hello") return parse_hello(object);

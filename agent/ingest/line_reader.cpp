@@ -4,10 +4,15 @@
 #include <cstring>
 
 #include "agent/core/check.h"
+#include "agent/core/clock.h"
 #include "agent/core/quarantine.h"
 
 namespace weir {
 namespace {
+
+/// How much more of a long line is read at once, and how long it may be one connection's turn.
+constexpr size_t kAsideReadBytes = 64 << 10;
+constexpr int64_t kTurnNs = 50'000'000;
 
 bool blank(std::string_view line) { return line.find_first_not_of(" \t\r") == line.npos; }
 
@@ -18,14 +23,23 @@ std::string_view without_cr(std::string_view line) {
 
 }  // namespace
 
+bool LineReader::may_read() {
+  if (aside_size_ <= kAsideFree || shared_.aside_bytes <= shared_.aside_bytes_max) return true;
+  int64_t now = system_clock().monotonic_ns();
+  if (shared_.turn_of != this && shared_.turn_of && now < shared_.turn_until_ns) return false;
+  if (shared_.turn_of != this || now >= shared_.turn_until_ns) shared_.turn_of = this, shared_.turn_until_ns = now + kTurnNs;
+  return true;
+}
+
 std::span<char> LineReader::space() {
   begin_ = 0, scanned_ = aside_scanned_, end_ = aside_size_;
   if (aside_size_ <= kAsideFree) {
     base_ = shared_.bytes.data();
     std::copy_n(aside_.get(), aside_size_, base_);
   } else {
-    reserve_aside(aside_size_ + kReadBytes);
+    reserve_aside(aside_size_ + kAsideReadBytes);
     base_ = aside_.get();
+    return {base_ + end_, kAsideReadBytes};
   }
   return {base_ + end_, kReadBytes};
 }
@@ -48,6 +62,7 @@ bool LineReader::next(Line& out) {
       return false;
     }
     std::string_view line = without_cr({base_ + begin_, size_t(lf - base_) - begin_});
+    line_begin_ = begin_;
     begin_ = scanned_ = size_t(lf - base_) + 1;
     if (blank(line)) continue;
     out = {line, line.size() > shared_.record_bytes_max, line.size()};
@@ -84,6 +99,7 @@ bool LineReader::last(Line& out) {
     return true;
   }
   std::string_view line = without_cr({base_ + begin_, end_ - begin_});
+  line_begin_ = begin_;
   begin_ = scanned_ = end_;
   if (blank(line)) return false;
   out = {line, line.size() > shared_.record_bytes_max, line.size()};
@@ -91,6 +107,8 @@ bool LineReader::last(Line& out) {
 }
 
 void LineReader::put_aside() {
+  bool unfinished = scanned_ == end_;
+  if (unfinished && end_ - begin_ > kAsideFree && shared_.aside_bytes > 2 * shared_.aside_bytes_max) start_skipping();
   size_t left = end_ - begin_;
   WEIR_CHECK(begin_ <= scanned_ && scanned_ <= end_);
   if (!skipping_ && skipped_head_.capacity() > 0) skipped_head_ = {};
@@ -114,6 +132,7 @@ void LineReader::put_aside() {
 
 void LineReader::release() {
   shared_.aside_bytes -= aside_capacity_;
+  if (shared_.turn_of == this) shared_.turn_of = nullptr;
   aside_.reset();
   aside_size_ = aside_capacity_ = aside_scanned_ = 0;
   begin_ = scanned_ = end_ = 0;

@@ -16,8 +16,12 @@ inline constexpr size_t kReadablePadding = 64;  ///< behind every payload, for v
 struct ReadBuffer {
   std::vector<char> bytes = std::vector<char>(2 * kReadBytes + kReadablePadding);
   size_t record_bytes_max = 256 << 10;
-  size_t aside_bytes = 0;                ///< held by all sessions for unfinished lines
-  size_t aside_bytes_max = 16 << 20;
+  size_t aside_bytes = 0;  ///< held by all sessions for unfinished lines
+  /// Above this, sessions in the middle of a long line take turns in reading; above twice this, a line that is still
+  /// unfinished is refused, so that connections that never finish theirs cannot use up the memory.
+  size_t aside_bytes_max = 32 << 20;
+  const void* turn_of = nullptr;  ///< the LineReader whose turn it is
+  int64_t turn_until_ns = 0;
 };
 
 /// A line, or what is left of one that was too long.
@@ -47,8 +51,10 @@ class LineReader {
   bool last(Line& out);
   /// Ends the turn: the shared buffer may be used by others from here on.
   void put_aside();
-  /// Could a read be too much for the budget?
-  bool over_budget() const { return aside_size_ > kAsideFree && shared_.aside_bytes > shared_.aside_bytes_max; }
+  /// The line that next() or last() gave comes again.
+  void put_back() { begin_ = scanned_ = line_begin_; }
+  /// False: the budget is used up, and it is another one's turn.
+  bool may_read();
 
  private:
   static constexpr size_t kAsideFree = 16 << 10;  ///< up to here an unfinished line is copied back to the shared buffer
@@ -60,6 +66,7 @@ class LineReader {
   ReadBuffer& shared_;
   char* base_ = nullptr;  ///< the buffer of this turn: the shared one or aside_
   size_t begin_ = 0, scanned_ = 0, end_ = 0;
+  size_t line_begin_ = 0;  ///< of the line given last
   std::unique_ptr<char[]> aside_;
   size_t aside_size_ = 0, aside_capacity_ = 0;
   size_t aside_scanned_ = 0;

@@ -14,8 +14,6 @@
 namespace weir {
 namespace {
 
-/// A turn of refusals ends here: its replies are sent before more lines are looked at, so that they stay bounded.
-constexpr size_t kRejectsPerTurnMax = 2048;
 constexpr auto kLinger = std::chrono::milliseconds(500);
 constexpr auto kBudgetRetry = std::chrono::milliseconds(10);
 
@@ -67,14 +65,27 @@ void Session::on_taken_over() {
 
 asio::awaitable<void> Session::session_loop(std::shared_ptr<Session> self) {
   Session& s = *self;
+  try {
+    co_await serve(s);
+  } catch (const std::exception& e) {  // of a library, as out of memory: this connection ends, the others go on
+    log::error("{}: connection closed: {}", s.producer_.peer.address, e.what());
+  }
+  s.handler_.on_close(s.producer_);
+  boost::system::error_code ignored;
+  s.socket_.close(ignored);
+  s.on_end_(s);
+}
+
+asio::awaitable<void> Session::serve(Session& s) {
   while (!s.ending() && !(s.end_of_input_ && !s.backlog_)) {
     co_await s.send_replies();
     if (s.ending()) break;
-    if (s.backlog_) {
+    if (!s.context_.gate.is_open()) {
+      co_await s.context_.gate.wait();
+    } else if (s.backlog_) {
       s.reader_.resume();
       co_await s.turn();
-    } else if (!s.context_.gate.is_open()) {
-      co_await s.context_.gate.wait();
+      co_await asio::post(s.context_.io, kAwait);
     } else if (s.fill()) {
       co_await s.turn();
       // One read per turn: the others come next.
@@ -85,14 +96,10 @@ asio::awaitable<void> Session::session_loop(std::shared_ptr<Session> self) {
   }
   co_await s.send_replies();
   if (s.closing_ && !s.stopped_) co_await s.linger();
-  s.handler_.on_close(s.producer_);
-  boost::system::error_code ignored;
-  s.socket_.close(ignored);
-  s.on_end_(s);
 }
 
 asio::awaitable<void> Session::wait_readable() {
-  if (reader_.over_budget() && !draining_) {
+  if (!reader_.may_read() && !draining_) {
     asio::steady_timer timer(context_.io, kBudgetRetry);
     co_await timer.async_wait(kAwait);
     co_return;
@@ -100,9 +107,16 @@ asio::awaitable<void> Session::wait_readable() {
   co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
 }
 
+/// Has the other side closed, with nothing more to read?
+bool Session::hung_up() {
+  char byte;
+  ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 /// Reads once. False: nothing is there now. At the end of the connection end_of_input_ is set.
 bool Session::fill() {
-  if (reader_.over_budget() && !draining_) return false;
+  if (!reader_.may_read() && !draining_ && !hung_up()) return false;
   auto space = reader_.space();
   ssize_t n;
   do n = ::recv(socket_.native_handle(), space.data(), space.size(), MSG_DONTWAIT);
@@ -150,9 +164,13 @@ void Session::feed() {
       control_ = line.payload;
       return;
     }
-    if (line.too_long) handler_.on_bad_frame(producer_, Reason::too_long, line.payload, line.length);
-    else if (handler_.on_frame(producer_, line.payload) == Intake::pause) return;
-    if (producer_.rejects.size() >= kRejectsPerTurnMax) return;
+    if (line.too_long) {
+      handler_.on_bad_frame(producer_, Reason::too_long, line.payload, line.length);
+      continue;
+    }
+    Intake intake = handler_.on_frame(producer_, line.payload);
+    if (intake == Intake::again) reader_.put_back();
+    if (intake != Intake::taken) return;
   }
   backlog_ = false;
 }
@@ -163,7 +181,10 @@ void Session::feed_last() {
   bool control = acknowledged_ ? is_control_line(line.payload) : first_line_ && is_hello_line(line.payload);
   if (control) control_ = line.payload;
   else if (line.too_long) handler_.on_bad_frame(producer_, Reason::truncated, line.payload, line.length);
-  else handler_.on_last_frame(producer_, line.payload);
+  else if (handler_.on_last_frame(producer_, line.payload) == Intake::again) {
+    reader_.put_back();
+    backlog_ = true;
+  }
 }
 
 void Session::add_replies() {
@@ -250,6 +271,7 @@ asio::awaitable<void> Session::linger() {
     ssize_t n = ::recv(socket_.native_handle(), space.data(), space.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
     if (n < 0) co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
+    else co_await asio::post(context_.io, kAwait);
   }
   deadline.cancel();
 }

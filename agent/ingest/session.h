@@ -35,12 +35,14 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   static asio::awaitable<void> session_loop(std::shared_ptr<Session> self);
+  static asio::awaitable<void> serve(Session& s);
   asio::awaitable<void> turn();
   asio::awaitable<void> wait_readable();
   asio::awaitable<void> wait_taken();
   asio::awaitable<void> send_replies();
   asio::awaitable<void> linger();
   bool fill();
+  bool hung_up();
   void feed();
   void feed_last();
   void add_replies();

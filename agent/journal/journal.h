@@ -68,6 +68,9 @@ struct BatchView {
   }
 };
 
+/// The part of a batch that holds its first `records` records.
+BatchView first_records(const BatchView& batch, uint64_t records);
+
 /// When next() is content, and how much it hands out at most.
 struct BatchLimits {
   uint64_t records_max = 8192;
@@ -91,12 +94,13 @@ class Cursor {
   virtual ~Cursor() = default;
   /// Waits for records of its streams, at most `wait_ns` (-1: until they come, 0: not at all) or until `stop`. False: none.
   virtual bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) = 0;
-  /// Everything up to batch.end is done with.
+  /// Everything up to batch.end is done with. `batch` is what next() gave, or its first_records().
   virtual void commit(const BatchView& batch) = 0;
   virtual CursorStatus status() const = 0;
   /// What is there now is handed out without waiting for a full step (drain, reload, rotation).
   virtual void flush() = 0;
-  /// Which streams it reads, from its committed position on.
+  /// Which streams it reads of what is appended from now on; what lies before stays as it was, lag included.
+  /// Takes back an end_here().
   virtual void set_streams(StreamSet streams) = 0;
   virtual void set_when_full(WhenFull when_full) = 0;
   /// Nothing that is appended from now on belongs to it (its sink was removed); what lies before is its lag.

@@ -8,6 +8,11 @@
 #include "agent/core/log.h"
 
 namespace weir {
+namespace {
+
+constexpr size_t kRejectsPerTurnMax = 2048;
+
+}  // namespace
 
 Pipeline::Pipeline(Journal& journal, Quarantine& quarantine, const Clock& clock)
     : journal_(journal), quarantine_(quarantine), clock_(clock), clients_(clock) {}
@@ -25,19 +30,46 @@ void Pipeline::begin_turn() {
   format_rfc3339(turn_time_, turn_ns_);
 }
 
+/// A turn ends early when it has filled a block, so that a small read cannot become gigabytes in waiting, or when its
+/// replies become many.
+bool Pipeline::turn_is_long(const Producer& producer) const {
+  return !pending_.empty() || producer.rejects.size() >= kRejectsPerTurnMax;
+}
+
 Intake Pipeline::on_frame(Producer& producer, std::string_view payload) {
   begin_turn();
-  producer.stats->bytes += payload.size();
-  if (!is_array_line(payload)) [[likely]] {
+  if (is_array_line(payload)) [[unlikely]] {
+    Intake intake = on_array(producer, payload);
+    if (intake == Intake::again) return intake;
+  } else {
     on_record(producer, payload);
+  }
+  producer.stats->bytes += payload.size();
+  return turn_is_long(producer) ? Intake::pause : Intake::taken;
+}
+
+/// Each element is judged for itself; a long array takes several turns.
+Intake Pipeline::on_array(Producer& producer, std::string_view payload) {
+  if (Fault fault = splitter_.split(payload)) {
+    uint64_t seq = producer.client ? producer.next_seq++ : 0;
+    if (!is_duplicate(producer, seq)) reject(producer, seq, fault, payload, payload.size());
     return Intake::taken;
   }
-  if (Fault fault = splitter_.split(payload)) {
-    reject(producer, producer.client ? producer.next_seq++ : 0, fault, payload, payload.size());
-  } else {
-    for (Span element : splitter_.elements()) on_record(producer, element.of(payload));
+  const auto& elements = splitter_.elements();
+  while (producer.array_done < elements.size()) {
+    on_record(producer, elements[producer.array_done++].of(payload));
+    if (producer.array_done < elements.size() && turn_is_long(producer)) return Intake::again;
   }
+  producer.array_done = 0;
   return Intake::taken;
+}
+
+/// A number that was disposed of before: counted, and not stored or refused twice.
+bool Pipeline::is_duplicate(Producer& producer, uint64_t seq) {
+  if (!producer.client || seq > producer.client->last_seq) return false;
+  SourceStats& stats = *producer.stats;
+  ++stats.received, ++stats.accepted, ++stats.duplicate;
+  return true;
 }
 
 Intake Pipeline::on_last_frame(Producer& producer, std::string_view payload) {
@@ -53,21 +85,17 @@ void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view 
   begin_turn();
   producer.stats->bytes += length;
   bool numbered = reason != Reason::truncated && producer.client;
+  uint64_t seq = numbered ? producer.next_seq++ : 0;
+  if (numbered && is_duplicate(producer, seq)) return;
   Fault fault{reason, 0, reason == Reason::truncated ? "the connection ended within the record"
                                                      : "longer than limits.record_bytes_max"};
-  reject(producer, numbered ? producer.next_seq++ : 0, fault, head, length);
+  reject(producer, seq, fault, head, length);
 }
 
 void Pipeline::on_record(Producer& producer, std::string_view payload) {
   SourceStats& stats = *producer.stats;
-  uint64_t seq = 0;
-  if (producer.client) {
-    seq = producer.next_seq++;
-    if (seq <= producer.client->last_seq) {  // stored before: before the processors, so no state changes twice
-      ++stats.received, ++stats.accepted, ++stats.duplicate;
-      return;
-    }
-  }
+  uint64_t seq = producer.client ? producer.next_seq++ : 0;
+  if (is_duplicate(producer, seq)) return;  // before the processors, so that no state changes twice
   if (Fault fault = decoder_.decode(payload, producer.default_stream, fields_)) {
     reject(producer, seq, fault, payload, payload.size());
     return;
@@ -170,16 +198,18 @@ void Pipeline::close_transaction(Producer& producer) {
   if (open_.entry_count == 0) return;
   pending_.push_back({std::move(open_), producer.stats, nullptr, 0});
   open_ = {};
+  closed_in_turn_ = true;
 }
 
 Intake Pipeline::on_turn_end(Producer& producer) {
-  bool records = open_.entry_count > 0 || !pending_.empty();
   close_transaction(producer);
   if (producer.client) {
     uint64_t seq = producer.next_seq - 1;
-    if (records) pending_.back().client = producer.client, pending_.back().seq = seq;
+    if (closed_in_turn_) pending_.back().client = producer.client, pending_.back().seq = seq;
+    else if (!pending_.empty()) pending_.push_back({{}, producer.stats, producer.client, seq});  // behind those of others
     else if (seq > producer.client->last_seq) producer.client->last_seq = seq;
   }
+  closed_in_turn_ = false;
   if (turn_ns_ != 0) quarantine_.flush();
   turn_ns_ = 0;
   return append_pending();
@@ -191,7 +221,7 @@ Intake Pipeline::append_pending() {
   while (!pending_.empty()) {
     Pending& p = pending_.front();
     uint64_t records = p.transaction.entry_count;
-    if (journal_.append(p.transaction) != AppendResult::taken) return Intake::pause;
+    if (records > 0 && journal_.append(p.transaction) != AppendResult::taken) return Intake::pause;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
     if (p.client && p.seq > p.client->last_seq) p.client->last_seq = p.seq;
     pending_.pop_front();

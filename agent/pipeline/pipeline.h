@@ -65,10 +65,13 @@ class Pipeline final : public FrameHandler {
   struct Pending {
     Transaction transaction;
     std::shared_ptr<SourceStats> stats;
-    std::shared_ptr<ClientState> client;  ///< of the turn's last transaction: disposed up to `seq` with it
-    uint64_t seq = 0;
+    std::shared_ptr<ClientState> client;  ///< at the end of its turn: disposed of up to `seq` with it
+    uint64_t seq = 0;                     ///< the transaction may be empty
   };
   void on_record(Producer& producer, std::string_view payload);
+  Intake on_array(Producer& producer, std::string_view payload);
+  bool is_duplicate(Producer& producer, uint64_t seq);
+  bool turn_is_long(const Producer& producer) const;
   void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload, uint64_t length);
   void render(Producer& producer, const RecordView& record);
   void add_agent_fields(Producer& producer, const RecordView& record);
@@ -91,6 +94,7 @@ class Pipeline final : public FrameHandler {
   std::shared_ptr<Block> block_;  ///< lines are rendered into its tail
   Transaction open_;              ///< what the turn has rendered since the last close_transaction()
   std::deque<Pending> pending_;   ///< closed, waiting for the journal; empty unless it is full
+  bool closed_in_turn_ = false;   ///< pending_.back() belongs to this turn
   int64_t turn_ns_ = 0;           ///< wall clock of this turn; 0 between turns
   char turn_time_[30];            ///< the same as RFC 3339
 };

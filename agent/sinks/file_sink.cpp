@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "agent/core/log.h"
+
 namespace weir {
 namespace {
 
@@ -81,6 +83,7 @@ BatchLimits FileSink::batch_limits() const {
   if (!step_mode_) return limits;
   limits.records_step = flush_every_n_;
   limits.records_max = std::max<uint64_t>(limits.records_max / flush_every_n_, 1) * flush_every_n_;
+  limits.bytes_max = UINT64_MAX;
   limits.linger_ns = flush_every_ns_;
   return limits;
 }
@@ -114,28 +117,31 @@ Result<void> FileSink::open() {
   return fail(wrong);
 }
 
-/// What a crash left of a line would otherwise grow together with the next record: it goes to the quarantine.
+/// What a crash left of a line would otherwise grow together with the next record: it goes to the quarantine. Only what fits
+/// there is taken away; anything longer is ended where it is, because it may be somebody's text.
 Result<void> FileSink::cut_unfinished_line(off_t size) {
-  std::string tail;
-  char chunk[4096];
-  off_t begin = size;
-  while (begin > 0) {
-    size_t bytes = size_t(std::min<off_t>(begin, sizeof chunk));
-    if (io_.pread(fd_, chunk, bytes, begin - off_t(bytes)) != ssize_t(bytes)) return fail(system_error("cannot read", path_));
-    std::string_view text(chunk, bytes);
-    size_t lf = text.rfind('\n');
-    tail.insert(0, text.substr(lf == text.npos ? 0 : lf + 1));
-    begin -= off_t(lf == text.npos ? bytes : bytes - lf - 1);
-    if (lf != text.npos) break;
-    if (tail.size() > (8u << 20)) return fail(path_ + " does not end in a line feed within 8 MiB: not a file of JSON lines; choose another path");
+  char tail[kQuarantineRawBytesMax];
+  size_t bytes = size_t(std::min<off_t>(size, sizeof tail));
+  if (bytes == 0) return {};
+  if (io_.pread(fd_, tail, bytes, size - off_t(bytes)) != ssize_t(bytes)) return fail(system_error("cannot read", path_));
+  std::string_view text(tail, bytes);
+  size_t lf = text.rfind('\n');
+  if (lf == bytes - 1) return {};
+  text = text.substr(lf == text.npos ? 0 : lf + 1);
+  bool fits = lf != std::string_view(tail, bytes).npos || off_t(bytes) == size;
+  bool kept = false;
+  if (fits && quarantine_) {
+    quarantine_->add_refusal(clock_.wall_ns(), name_, "truncated", "unfinished last line found in " + path_, 0, text);
+    kept = quarantine_->flush();
   }
-  if (tail.empty()) return {};
-  if (quarantine_) {
-    quarantine_->add_refusal(clock_.wall_ns(), name_, "truncated", "unfinished last line found in " + path_, 0, tail);
-    quarantine_->flush();
+  if (kept) {
+    if (io_.ftruncate(fd_, size - off_t(text.size())) == 0) return {};
+    return fail(system_error("cannot cut the unfinished last line of", path_));
   }
-  if (io_.ftruncate(fd_, begin) != 0) return fail(system_error("cannot cut the unfinished last line of", path_));
-  return {};
+  log::warn("sink {}: {} does not end in a line feed; it gets one", name_, path_);
+  iovec lf_part{const_cast<char*>("\n"), 1};
+  if (io_.writev(fd_, &lf_part, 1) == 1) return {};
+  return fail(system_error("cannot write", path_));
 }
 
 void FileSink::close() noexcept {
@@ -143,9 +149,8 @@ void FileSink::close() noexcept {
   fd_ = -1;
 }
 
-Delivery FileSink::deliver(const BatchView& batch, std::stop_token) {
-  if (batch.begin != batch_begin_) batch_begin_ = batch.begin, records_done_ = 0;
-  uint64_t skip = records_done_;
+Delivery FileSink::deliver(const BatchView& batch, std::stop_token stop) {
+  records_done_ = 0;
   const uint64_t group_max = step_mode_ ? flush_every_n_ : UINT64_MAX;
   std::string error;
   auto flush = [&] {
@@ -157,13 +162,10 @@ Delivery FileSink::deliver(const BatchView& batch, std::stop_token) {
       since_sync_ = 0;
       if (io_.fdatasync(fd_) != 0) error = system_error("cannot fdatasync", path_);
     }
+    if (error.empty() && stop.stop_requested() && records_done_ < batch.records) error = "stopped";
   };
   batch.for_each([&](std::string_view line, Stream) {
     if (!error.empty()) return;
-    if (skip > 0) {
-      --skip;
-      return;
-    }
     bool follows = !parts_.empty() && static_cast<const char*>(parts_.back().iov_base) + parts_.back().iov_len == line.data();
     if (follows) parts_.back().iov_len += line.size();
     else parts_.push_back({const_cast<char*>(line.data()), line.size()});
@@ -173,7 +175,7 @@ Delivery FileSink::deliver(const BatchView& batch, std::stop_token) {
       flush();
   });
   if (error.empty() && !line_bytes_.empty()) flush();
-  return error.empty() ? Delivery::delivered() : Delivery::down(error);
+  return error.empty() ? Delivery::delivered() : Delivery::down(error, records_done_);
 }
 
 std::string FileSink::write_parts() {

@@ -38,8 +38,7 @@ class FileSink final : public Sink {
   const Clock& clock_;
   Quarantine* quarantine_;
   int fd_ = -1;
-  Position batch_begin_ = UINT64_MAX;
-  uint64_t records_done_ = 0;  ///< of the batch that begins at batch_begin_
+  uint64_t records_done_ = 0;  ///< of the batch in hand
   uint64_t since_sync_ = 0;    ///< records since the last fdatasync
   std::vector<iovec> parts_;
   std::vector<iovec> left_;    ///< what of parts_ is still to be written

@@ -54,7 +54,7 @@ SinkPlace SinkRunner::stop() {
   if (open_) sink_->close();
   open_ = false;
   std::lock_guard lock(mutex_);
-  return std::move(place_);
+  return std::exchange(place_, {});
 }
 
 void SinkRunner::set_streams(StreamSet streams) {
@@ -72,14 +72,6 @@ void SinkRunner::end_here() {
   std::lock_guard lock(mutex_);
   ended_ = true;
   place_.cursor->end_here();
-}
-
-void SinkRunner::drop_lag() {
-  worker_.request_stop();
-  if (worker_.joinable()) worker_.join();
-  std::lock_guard lock(mutex_);
-  uint64_t left = place_.cursor->status().lag_records;
-  if (left > 0) log::warn("sink {}: removed with {} records undelivered, as asked", name_, left);
 }
 
 bool SinkRunner::drained() const {
@@ -105,7 +97,7 @@ SinkStatus SinkRunner::status() const {
   s.state = ended_ ? "draining" : state_;
   s.last_error = last_error_;
   s.delivered = place_.delivered, s.retries = place_.retries;
-  s.dropped = place_.dropped, s.quarantined = place_.quarantined;
+  s.quarantined = place_.quarantined;
   if (state_ != "ok") s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
   if (place_.cursor) {
     CursorStatus c = place_.cursor->status();
@@ -116,6 +108,19 @@ SinkStatus SinkRunner::status() const {
 }
 
 void SinkRunner::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    try {
+      work(stop);
+      return;
+    } catch (const std::exception& e) {  // of a library; the batch in hand was not committed and comes again
+      if (open_) sink_->close();
+      open_ = false;
+      back_off("down", e.what(), kDownMin, kDownMax, stop);
+    }
+  }
+}
+
+void SinkRunner::work(std::stop_token stop) {
   BatchView batch;
   const BatchLimits limits = sink_->batch_limits();
   // A sink that nothing is routed to stays closed: its file is not made.
@@ -154,31 +159,32 @@ bool SinkRunner::open(std::stop_token stop) {
   return false;
 }
 
+/// One batch, or the part of it that is done when the sink gives up; the rest comes again by next().
 void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
-  attempts_ = 0;
-  while (true) {
-    ++attempts_;
+  for (attempts_ = 1; !stop.stop_requested(); ++attempts_) {
     Delivery d = sink_->deliver(batch, stop);
-    switch (d.kind) {
-      case Delivery::Kind::delivered:
-      case Delivery::Kind::refused:
-        return finish(batch, d);
-      case Delivery::Kind::retry:
-        back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
-        break;
-      case Delivery::Kind::misconfigured:
-        back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
-        break;
-      case Delivery::Kind::down:
-        if (stop.stop_requested()) return;
-        sink_->close();
-        open_ = false;
-        back_off("down", d.error, kDownMin, kDownMax, stop);
-        if (!open(stop)) return;
-        break;
-    }
+    bool delivered = d.kind == Delivery::Kind::delivered || d.kind == Delivery::Kind::refused;
+    if (delivered) return finish(batch, d);
+    if (d.done > 0) commit(first_records(batch, d.done));
     if (stop.stop_requested()) return;
+    if (d.kind == Delivery::Kind::down) {
+      sink_->close();
+      open_ = false;
+      back_off("down", d.error, kDownMin, kDownMax, stop);
+      return;  // run() opens it again
+    }
+    bool misconfigured = d.kind == Delivery::Kind::misconfigured;
+    if (misconfigured) back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
+    else back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
+    if (d.done > 0) return;
   }
+}
+
+void SinkRunner::commit(const BatchView& part) {
+  std::lock_guard lock(mutex_);
+  place_.cursor->commit(part);
+  place_.delivered += part.records;
+  changed_.notify_all();
 }
 
 void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {

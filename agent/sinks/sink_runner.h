@@ -30,7 +30,7 @@ struct SinkStatus {
 struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
-  std::map<std::string, uint64_t> dropped, quarantined;
+  std::map<std::string, uint64_t> quarantined;
 };
 
 /// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting, quarantine and
@@ -51,8 +51,6 @@ class SinkRunner {
   void reopen() { reopen_ = true; }
   /// It was taken out of the configuration: it may still deliver what is its own (state `draining`).
   void end_here();
-  /// Its records that are left are given up, counted as dropped `removed`.
-  void drop_lag();
   /// Hands out what waits for a full step, and waits until it has no lag, at most until `deadline_ns` (monotonic).
   /// With `upto`: until it has passed that position.
   bool wait_drained(int64_t deadline_ns, Position upto = UINT64_MAX);
@@ -62,6 +60,8 @@ class SinkRunner {
 
  private:
   void run(std::stop_token stop);
+  void work(std::stop_token stop);
+  void commit(const BatchView& part);
   bool reads_anything() const;
   void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);

@@ -63,8 +63,8 @@ void StdoutSink::close() noexcept {
 }
 
 void StdoutSink::render(const BatchView& batch) {
-  text_.clear();
-  written_ = 0;
+  line_ends_.clear();
+  rest_bytes_ = text_.size();
   batch.for_each([&](std::string_view line, Stream) {
     if (format_ == "pretty") {
       append_pretty(text_, line, colour_);
@@ -74,18 +74,30 @@ void StdoutSink::render(const BatchView& batch) {
     } else {
       text_ += line;
     }
+    line_ends_.push_back(text_.size());
   });
 }
 
+/// Records of the batch that are out. One that is half out counts: its rest is kept in text_ and goes first next time.
+uint64_t StdoutSink::lines_out() const {
+  uint64_t lines = uint64_t(std::ranges::upper_bound(line_ends_, written_) - line_ends_.begin());
+  bool half = lines < line_ends_.size() && written_ > (lines == 0 ? rest_bytes_ : line_ends_[lines - 1]);
+  return lines + half;
+}
+
 Delivery StdoutSink::deliver(const BatchView& batch, std::stop_token stop) {
-  if (batch.begin != batch_begin_) {
-    render(batch);
-    batch_begin_ = batch.begin;
-  }
+  render(batch);
+  auto give_up = [&](Delivery delivery) {
+    delivery.done = lines_out();
+    size_t end = delivery.done == 0 ? rest_bytes_ : line_ends_[delivery.done - 1];
+    text_ = end > written_ ? text_.substr(written_, end - written_) : "";
+    written_ = 0;
+    return delivery;
+  };
   while (written_ < text_.size()) {
     pollfd ready{fd_, POLLOUT, 0};
     int n = ::poll(&ready, 1, 100);
-    if (n == 0 && stop.stop_requested()) return Delivery::retry("stopped while nobody reads standard output");
+    if (n == 0 && stop.stop_requested()) return give_up(Delivery::retry("nobody reads standard output"));
     if (n <= 0) continue;
     // Shared descriptions block: PIPE_BUF bytes are what poll promises to fit.
     size_t bytes = text_.size() - written_;
@@ -93,12 +105,11 @@ Delivery StdoutSink::deliver(const BatchView& batch, std::stop_token stop) {
     ssize_t out = ::write(fd_, text_.data() + written_, bytes);
     if (out > 0) written_ += size_t(out);
     else if (errno != EINTR && errno != EAGAIN)
-      return Delivery::down(std::string("cannot write to standard output: ") + std::strerror(errno));
+      return give_up(Delivery::down(std::string("cannot write to standard output: ") + std::strerror(errno)));
   }
   text_.clear();
   if (text_.capacity() > (4u << 20)) text_.shrink_to_fit();
   written_ = 0;
-  batch_begin_ = UINT64_MAX;
   return Delivery::delivered();
 }
 

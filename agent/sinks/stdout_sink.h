@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "agent/sinks/sink.h"
 
@@ -18,15 +19,17 @@ class StdoutSink final : public Sink {
 
  private:
   void render(const BatchView& batch);
+  uint64_t lines_out() const;
 
   const WhenFull when_full_;
   std::string format_;
   bool terminal_ = false, colour_ = false;
   int fd_ = -1;
   bool own_fd_ = false;
-  Position batch_begin_ = UINT64_MAX;
-  std::string text_;      ///< the batch that begins at batch_begin_, rendered
-  size_t written_ = 0;  ///< bytes of text_ that are out
+  std::string text_;              ///< what is left of a line that was cut, and the batch in hand, rendered
+  size_t rest_bytes_ = 0;          ///< of that line
+  std::vector<size_t> line_ends_;  ///< of the batch's records in text_
+  size_t written_ = 0;             ///< bytes of text_ that are out
 };
 
 extern const SinkType kStdoutSinkType;
