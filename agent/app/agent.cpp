@@ -21,7 +21,7 @@
 namespace weir {
 namespace {
 
-constexpr int kExitFailure = 1, kExitConfig = 78;
+constexpr int kExitFailure = 1, kExitUsage = 64, kExitConfig = 78;
 
 /// Tells systemd (sd_notify(3)); nothing when it did not start us.
 void notify(const char* state) {
@@ -51,12 +51,22 @@ void say_ready(Topology& topology, int ready_fd) {
   close(ready_fd);
 }
 
+/// Standard descriptors that were closed would go to the first files we open, and those would get our output.
+void occupy_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (fcntl(fd, F_GETFD) < 0)
+      (void)!open("/dev/null", O_RDWR);  // takes the lowest free number, which is fd
+}
+
 /// A link planted in place of the data directory would send the quarantine elsewhere (security.md, files).
 bool data_directory_is_safe(const std::string& path) {
   struct stat st;
   if (lstat(path.c_str(), &st) != 0) return true;  // made when first needed
-  const char* wrong = S_ISLNK(st.st_mode) ? "is a symbolic link" : !S_ISDIR(st.st_mode) ? "is not a directory" : nullptr;
-  if (wrong) std::fprintf(stderr, "weir: data_dir %s %s; give the real path\n", path.c_str(), wrong);
+  const char* wrong = S_ISLNK(st.st_mode)      ? "is a symbolic link; give the real path"
+                      : !S_ISDIR(st.st_mode)   ? "is not a directory; give another data_dir"
+                      : st.st_uid != geteuid() ? "belongs to another user; give a data_dir of your own"
+                                               : nullptr;
+  if (wrong) std::fprintf(stderr, "weir: data directory %s %s\n", path.c_str(), wrong);
   return !wrong;
 }
 
@@ -114,23 +124,34 @@ int run(const Config& config, const AgentOptions& options) {
     reloader.stop();
     left = topology.stop();
   }
-  if (left > 0) std::fprintf(stderr, "weir: stopped with %llu records undelivered\n", static_cast<unsigned long long>(left));
+  if (left > 0)
+    std::fprintf(stderr, "weir: stopped with %llu records undelivered\n",
+                 static_cast<unsigned long long>(left));
   return left > 0 ? kExitFailure : 0;
 }
 
 }  // namespace
 
 int run_agent(const AgentOptions& options) {
+  if (options.ready_fd >= 0 && fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
+    std::fprintf(stderr,
+                 "weir agent: --ready-fd %d: no such descriptor is open; open it in the parent process\n",
+                 options.ready_fd);
+    return kExitUsage;
+  }
+  occupy_standard_descriptors();
   LoadedConfig loaded = load_config(options.config, listener_component_types(), sink_component_types());
   if (!loaded.config) {
     for (const ConfigError& e : loaded.errors) std::fprintf(stderr, "%s\n", e.text().c_str());
-    std::fprintf(stderr, "weir: %zu mistakes in the configuration; nothing was started\n", loaded.errors.size());
+    std::fprintf(stderr, "weir: %zu mistake%s in the configuration; nothing was started\n",
+                 loaded.errors.size(), loaded.errors.size() == 1 ? "" : "s");
     return kExitConfig;
   }
   const Config& config = *loaded.config;
   log::set_level(config.log.text("level"));
   for (const std::string& note : config.notes) log::warn("{}", note);
-  if (!data_directory_is_safe(config.data_dir) || !data_directory_is_safe(config.data_dir + "/quarantine")) return kExitFailure;
+  if (!data_directory_is_safe(config.data_dir) || !data_directory_is_safe(config.data_dir + "/quarantine"))
+    return kExitFailure;
   std::signal(SIGPIPE, SIG_IGN);
   int code = run(config, options);
   log::flush();

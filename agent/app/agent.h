@@ -8,7 +8,8 @@ struct AgentOptions {
   int ready_fd = -1;  ///< `\n` is written to it and it is closed when the agent is ready
 };
 
-/// Runs the agent in the foreground until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code (interface.md section 1).
+/// Runs the agent in the foreground until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code
+/// (interface.md section 1).
 int run_agent(const AgentOptions& options);
 
 }  // namespace weir

@@ -29,7 +29,8 @@ constexpr uint32_t kHeaderBytesMax = 16 << 10;
 constexpr uint64_t kBodyBytesMax = 4 << 20;
 constexpr auto kIdle = std::chrono::seconds(30);
 
-Response answer(const Request& request, http::status status, std::string body, std::string_view type = "application/json") {
+Response answer(const Request& request, http::status status, std::string body,
+                std::string_view type = "application/json") {
   Response response{status, request.version()};
   response.set(http::field::server, "weir/" WEIR_VERSION);
   response.set(http::field::content_type, {type.data(), type.size()});
@@ -81,7 +82,8 @@ asio::awaitable<ReloadResult> reload(Shared& shared, ApplyOptions options) {
 asio::awaitable<Response> on_reload(Shared& shared, const Request& request) {
   nlohmann::json body = nlohmann::json::object();
   if (!request.body().empty()) body = nlohmann::json::parse(request.body(), nullptr, false);
-  if (!body.is_object()) co_return problem(request, http::status::bad_request, "the body must be a JSON object, or empty");
+  if (!body.is_object())
+    co_return problem(request, http::status::bad_request, "the body must be a JSON object, or empty");
   auto flag = [&](const char* name) { return body.contains(name) && body[name] == true; };
   ReloadResult result = co_await reload(shared, {flag("drain"), flag("drop_lag"), flag("wait")});
   co_return answer(request, http::status::ok, reload_json(result));
@@ -96,13 +98,15 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
     co_return problem(request, http::status::method_not_allowed, "use POST");
   }
   if (path != "/v1/status" && path != "/healthz")
-    co_return problem(request, http::status::not_found, "known: GET /v1/status /v1/tail /healthz, POST /v1/reload");
+    co_return problem(request, http::status::not_found,
+                      "known: GET /v1/status /v1/tail /healthz, POST /v1/reload");
   if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
   TopologyStatus status = shared.topology.status();
   if (path == "/healthz") {
     bool failed = status.journal.state == "failed";
     co_return answer(request, failed ? http::status::service_unavailable : http::status::ok,
-                     "{\"status\":\"" + std::string(failed ? "failed" : "ok") + "\",\"journal\":\"" + status.journal.state + "\"}");
+                     "{\"status\":\"" + std::string(failed ? "failed" : "ok") + "\",\"journal\":\"" +
+                         status.journal.state + "\"}");
   }
   double uptime_s = double(shared.clock.monotonic_ns() - shared.started_ns) / 1e9;
   co_return answer(request, http::status::ok, status_json(status, shared.reloader.state(), uptime_s));
@@ -146,7 +150,8 @@ asio::awaitable<void> serve_connection(std::shared_ptr<Shared> shared, std::shar
     idle.cancel();
     if (error == http::error::end_of_stream || error == asio::error::operation_aborted) break;
     if (error) {
-      Response response = problem(Request{}, http::status::bad_request, "not a request that is understood: " + error.message());
+      Response response = problem(Request{}, http::status::bad_request,
+                                  "not a request that is understood: " + error.message());
       response.keep_alive(false);
       co_await http::async_write(*socket, response, kAwait);
       break;
@@ -161,8 +166,10 @@ asio::awaitable<void> accept_connections(std::shared_ptr<Shared> shared) {
   while (shared->acceptor.is_open()) {
     auto socket = std::make_shared<Socket>(shared->io);
     auto [error] = co_await shared->acceptor.async_accept(*socket, kAwait);
-    if (!error) asio::co_spawn(shared->io, serve_connection(shared, socket), asio::detached);
-    else if (error == asio::error::operation_aborted) break;
+    if (!error)
+      asio::co_spawn(shared->io, serve_connection(shared, socket), asio::detached);
+    else if (error == asio::error::operation_aborted)
+      break;
     else {
       log::sampled(log::Level::error, "control.accept", "control socket: {}", error.message());
       asio::steady_timer timer(shared->io, std::chrono::milliseconds(100));

@@ -10,7 +10,8 @@
 
 namespace weir {
 
-/// HTTP/JSON on the control socket (interface.md section 6), on the main thread: /v1/status, /v1/tail, /v1/reload, /healthz.
+/// HTTP/JSON on the control socket (interface.md section 6), on the main thread: /v1/status, /v1/tail,
+/// /v1/reload, /healthz.
 class ControlServer {
  public:
   ControlServer(boost::asio::io_context& io, Topology& topology, Reloader& reloader, const Clock& clock);

@@ -27,8 +27,9 @@ struct ReloadState {
   ReloadResult last;
 };
 
-/// The `apply` thread: one configuration change at a time, so that a slow check never stalls health (architecture.md section 4).
-/// Requests that come while one runs are made one; the options of the last win; everybody gets an answer.
+/// The `apply` thread: one configuration change at a time, so that a slow check never stalls health
+/// (architecture.md section 4). Requests that come while one runs are made one; the options of the last win;
+/// everybody gets an answer.
 class Reloader {
  public:
   Reloader(Topology& topology, ConfigRequest request, const Clock& clock);

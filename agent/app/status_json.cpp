@@ -34,10 +34,17 @@ Json source_json(const SourceStats& s) {
   Json rejected = Json::object();
   for (size_t i = 1; i < kReasonCount; ++i)
     if (s.rejected[i] > 0) rejected[std::string(reason_name(Reason(i)))] = s.rejected[i];
-  return {{"type", s.type},           {"address", s.address},     {"connections", s.connections},
-          {"received", s.received},   {"accepted", s.accepted},   {"journalled", s.journalled},
-          {"rejected", rejected},     {"dropped_by_rule", counters(s.dropped_by_rule)},
-          {"duplicate", s.duplicate}, {"disabled", s.disabled},   {"bytes", s.bytes}};
+  return {{"type", s.type},
+          {"address", s.address},
+          {"connections", s.connections},
+          {"received", s.received},
+          {"accepted", s.accepted},
+          {"journalled", s.journalled},
+          {"rejected", rejected},
+          {"dropped_by_rule", counters(s.dropped_by_rule)},
+          {"duplicate", s.duplicate},
+          {"disabled", s.disabled},
+          {"bytes", s.bytes}};
 }
 
 Json sink_json(const SinkStatus& s) {
@@ -78,7 +85,9 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
               {"config_hash", reload.config_hash},
               {"config_files", reload.config_files},
               {"last_reload",
-               {{"time", rfc3339(reload.last_time_ns)}, {"result", reload.last.result}, {"errors", errors_json(reload.last.errors)}}}};
+               {{"time", rfc3339(reload.last_time_ns)},
+                {"result", reload.last.result},
+                {"errors", errors_json(reload.last.errors)}}}};
   Json sources = Json::object(), streams = Json::object(), sinks = Json::object(), clients = Json::object();
   for (const SourceStats& s : status.sources) sources[s.name] = source_json(s);
   for (Stream s : kStreams) {

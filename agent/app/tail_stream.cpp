@@ -34,14 +34,16 @@ std::string url_decode(std::string_view text) {
 
 /// The head, and then one chunk per write (RFC 9112 section 7.1).
 constexpr std::string_view kHead =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n"
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\nTransfer-Encoding: "
+    "chunked\r\n"
     "Connection: close\r\n\r\n";
 
 asio::awaitable<bool> write_chunk(asio::local::stream_protocol::socket& socket, const std::string& events) {
   if (events.empty()) co_return true;
   char size[20];
   int n = std::snprintf(size, sizeof size, "%zx\r\n", events.size());
-  std::array<asio::const_buffer, 3> parts{asio::buffer(size, size_t(n)), asio::buffer(events), asio::buffer("\r\n", 2)};
+  std::array<asio::const_buffer, 3> parts{asio::buffer(size, size_t(n)), asio::buffer(events),
+                                          asio::buffer("\r\n", 2)};
   auto [error, bytes] = co_await asio::async_write(socket, parts, kAwait);
   co_return !error;
 }
@@ -62,7 +64,8 @@ asio::awaitable<std::string> collect_last(Cursor& cursor, const TailRequest& req
       if (request.where && !request.where->matches(line)) return;
       last.emplace_back(line);
       bytes += line.size();
-      while (last.size() > *request.last || bytes > kLastBytesMax) bytes -= last.front().size(), last.pop_front();
+      while (last.size() > *request.last || bytes > kLastBytesMax)
+        bytes -= last.front().size(), last.pop_front();
     });
     cursor.commit(batch);
     co_await asio::post(co_await asio::this_coro::executor, kAwait);
@@ -90,7 +93,8 @@ Result<TailRequest> parse_tail_request(std::string_view target) {
       request.streams = {*stream};
     } else if (key == "where" && !value.empty()) {
       auto where = Expression::compile(value);
-      if (!where) return fail("where:1:" + std::to_string(where.error().column) + ": " + where.error().message);
+      if (!where)
+        return fail("where:1:" + std::to_string(where.error().column) + ": " + where.error().message);
       request.where = std::move(*where);
     } else if (key == "n" && !value.empty()) {
       size_t n = 0;
@@ -105,8 +109,10 @@ Result<TailRequest> parse_tail_request(std::string_view target) {
   return request;
 }
 
-asio::awaitable<void> stream_tail(asio::local::stream_protocol::socket& socket, TailRequest request, Journal& journal) {
-  auto cursor = journal.open_cursor("tail", request.streams, request.last ? StartAt::oldest : StartAt::end, WhenFull::drop_oldest);
+asio::awaitable<void> stream_tail(asio::local::stream_protocol::socket& socket, TailRequest request,
+                                  Journal& journal) {
+  auto cursor = journal.open_cursor("tail", request.streams, request.last ? StartAt::oldest : StartAt::end,
+                                    WhenFull::drop_oldest);
   auto [error, bytes] = co_await asio::async_write(socket, asio::buffer(kHead), kAwait);
   if (error) co_return;
   if (request.last) {
@@ -128,7 +134,7 @@ asio::awaitable<void> stream_tail(asio::local::stream_protocol::socket& socket, 
         if (!request.where || request.where->matches(line)) append_event(events, line);
       });
       cursor->commit(batch);
-      batch.slices.clear();  // a slow reader must not keep blocks alive
+      batch.slices.clear();                                // a slow reader must not keep blocks alive
       co_await asio::post(socket.get_executor(), kAwait);  // a busy flow must not hold up status and health
     } else {
       timer.expires_after(kPoll);

@@ -21,9 +21,9 @@ struct TailRequest {
 /// Reads a tail request's query string; an error names the parameter.
 Result<TailRequest> parse_tail_request(std::string_view target);
 
-/// Writes server-sent events until the reader goes away, or at once what there is when not following. Reads the journal by a
-/// cursor that never blocks anything; what it was too slow for is told as `event: skipped`.
-boost::asio::awaitable<void> stream_tail(boost::asio::local::stream_protocol::socket& socket, TailRequest request,
-                                         Journal& journal);
+/// Writes server-sent events until the reader goes away, or at once what there is when not following. Reads
+/// the journal by a cursor that never blocks anything; what it was too slow for is told as `event: skipped`.
+boost::asio::awaitable<void> stream_tail(boost::asio::local::stream_protocol::socket& socket,
+                                         TailRequest request, Journal& journal);
 
 }  // namespace weir

@@ -21,7 +21,8 @@ constexpr size_t kStatusClientsMax = 1000;
 StreamSet streams_of(const Config& config, const std::string& sink) {
   StreamSet set;
   for (Stream s : kStreams)
-    if (config.streams[size_t(s)].enabled && std::ranges::count(config.streams[size_t(s)].sinks, sink)) set.add(s);
+    if (config.streams[size_t(s)].enabled && std::ranges::count(config.streams[size_t(s)].sinks, sink))
+      set.add(s);
   return set;
 }
 
@@ -51,7 +52,8 @@ std::string policy_of(const Config& config) {
   for (Stream s : kStreams) {
     const StreamConfig& stream = config.streams[size_t(s)];
     std::string entry;
-    if (!stream.enabled) entry = "\"enabled\":false";
+    if (!stream.enabled)
+      entry = "\"enabled\":false";
     else if (stream.context_diff) {
       constexpr std::string_view modes[] = {"none", "whitelist", "full"};
       entry = "\"context_diff\":\"" + std::string(modes[size_t(stream.context_diff->mode)]) + "\"";
@@ -75,6 +77,7 @@ Topology::Topology(const Config& first, const Clock& clock, Io& io)
     : clock_(clock),
       io_(io),
       data_dir_(first.data_dir),
+      control_path_(first.control_path),
       rejected_(io, data_dir_ + "/quarantine", "rejected.jsonl"),
       journal_(make_memory_journal(uint64_t(first.journal.integer("max_bytes")))),
       pipeline_(std::make_unique<Pipeline>(*journal_, rejected_, clock)),
@@ -99,12 +102,15 @@ Quarantine& Topology::quarantine_of(const std::string& sink) {
   return *slot;
 }
 
-std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place) {
+std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config, StreamSet streams,
+                                                  SinkPlace place) {
   const SinkType* type = find_sink_type(config.type);
   WEIR_CHECK(type);
   auto sink = type->make(config.settings, {config.name, io_, clock_, &quarantine_of(config.name)});
-  if (!place.cursor) place.cursor = journal_->open_cursor(config.name, streams, StartAt::end, sink->when_full());
-  else place.cursor->set_streams(streams), place.cursor->set_when_full(sink->when_full());
+  if (!place.cursor)
+    place.cursor = journal_->open_cursor(config.name, streams, StartAt::end, sink->when_full());
+  else
+    place.cursor->set_streams(streams), place.cursor->set_when_full(sink->when_full());
   return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink), std::move(place),
                                       quarantine_of(config.name), clock_);
 }
@@ -155,11 +161,12 @@ void Topology::wait_for_replaced(const ApplyReport& report) {
 void Topology::report_restarts(const Config& config, ApplyReport& report) {
   auto needs_restart = [&](const char* name, const std::string& from, const std::string& to) {
     if (from == to) return;
-    report.components[name] = {"keep", "needs a restart", "stays at " + from + " until the agent is restarted"};
+    report.components[name] = {"keep", "needs a restart",
+                               "stays at " + from + " until the agent is restarted"};
     log::warn("{}: a change from {} to {} needs a restart", name, from, to);
   };
-  needs_restart("data_dir", config_.data_dir, config.data_dir);
-  needs_restart("control", config_.control_path, config.control_path);
+  needs_restart("data_dir", data_dir_, config.data_dir);
+  needs_restart("control", control_path_, config.control_path);
 }
 
 /// Finds what listens already (the same kind at the same address), and starts the rest.
@@ -171,7 +178,8 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
     const ListenerType* type = find_listener_type(c.type);
     WEIR_CHECK(type);
     auto same = std::ranges::find_if(old, [&](const RunningSource& r) {
-      return r.config.type == c.type && r.config.settings.text(type->address_option) == c.settings.text(type->address_option);
+      return r.config.type == c.type &&
+             r.config.settings.text(type->address_option) == c.settings.text(type->address_option);
     });
     if (same != old.end()) {
       report.components["listen." + c.name] = {same->config == c ? "keep" : "change", "ok", ""};
@@ -198,20 +206,25 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
     if (!changed) report.components["listen." + c.name] = {"change", "failed", changed.error().message};
   }
   for (const RunningSource& r : old) {
-    report.components["listen." + r.config.name] = {"remove", "ok", ""};
+    auto [component, first] =
+        report.components.try_emplace("listen." + r.config.name, ComponentResult{"remove", "ok", ""});
+    if (!first)
+      component->second.action = "change", component->second.message += ", before at " + r.source->address();
     plan.removed.push_back(r.source);
   }
   return plan;
 }
 
-/// A sink may only be taken away when its records are safe: it gets a moment to deliver what was there when the request came.
+/// A sink may only be taken away when its records are safe: it gets a moment to deliver what was there when
+/// the request came.
 Result<void> Topology::check_removed_sinks(const Config& config, const ApplyOptions& options) {
   if (options.drain || options.drop_lag) return {};
   int64_t deadline = clock_.monotonic_ns() + config.drain_timeout_ns;
   Position now = journal_->written();
   for (const RunningSink& s : sinks_) {
     if (find(config.sinks, s.config.name) || s.runner->wait_drained(deadline, now)) continue;
-    return fail("sink " + s.config.name + " would be removed with " + std::to_string(s.runner->status().lag_records) +
+    return fail("sink " + s.config.name + " would be removed with " +
+                std::to_string(s.runner->status().lag_records) +
                 " records undelivered: deliver them first (--drain), or give them up (--drop-lag)");
   }
   return {};
@@ -235,7 +248,8 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
   }
   for (const ComponentConfig& c : config.sinks) {
     StreamSet streams = streams_of(config, c.name);
-    auto running = std::ranges::find_if(sinks_, [&](const RunningSink& s) { return s.config.name == c.name; });
+    auto running =
+        std::ranges::find_if(sinks_, [&](const RunningSink& s) { return s.config.name == c.name; });
     if (running == sinks_.end()) {
       report.components["sinks." + c.name] = {"create", "ok", ""};
       next.push_back({c, streams, make_runner(c, streams, take_draining(c.name))});
@@ -279,9 +293,13 @@ void Topology::swap_pipeline(const Config& config, ApplyReport& report) {
     PipelineStream& stream = setup.streams[size_t(s)];
     stream.enabled = c.enabled;
     if (c.signature) stream.processors.push_back(make_signature(*c.signature));
-    if (c.context_diff) stream.processors.push_back(make_context_diff(*c.context_diff, contexts_[size_t(s)], clock_));
+    if (c.context_diff)
+      stream.processors.push_back(make_context_diff(*c.context_diff, contexts_[size_t(s)], clock_));
     bool same = applied_ && config_.streams[size_t(s)] == c;
-    report.components["streams." + std::string(stream_name(s))] = {!applied_ ? "create" : same ? "keep" : "change", "ok", ""};
+    report.components["streams." + std::string(stream_name(s))] = {!applied_ ? "create"
+                                                                   : same    ? "keep"
+                                                                             : "change",
+                                                                   "ok", ""};
   }
   setup.policy = policy_of(config);
   setup.client_memory_ns = config.clients.integer("memory");
@@ -305,12 +323,14 @@ void Topology::retire(std::vector<std::shared_ptr<Source>> sources) {
   pipe_.call([&] {
     for (auto& s : sources) s->stop_accepting();
   });
-  for (int64_t deadline = clock_.monotonic_ns() + kEmptyConnectionsMax; !all_drained() && clock_.monotonic_ns() < deadline;)
+  for (int64_t deadline = clock_.monotonic_ns() + kEmptyConnectionsMax;
+       !all_drained() && clock_.monotonic_ns() < deadline;)
     std::this_thread::sleep_for(kPoll);
   pipe_.call([&] {
     for (auto& s : sources) s->stop();
   });
-  for (int64_t deadline = clock_.monotonic_ns() + kEmptyConnectionsMax; !all_drained() && clock_.monotonic_ns() < deadline;)
+  for (int64_t deadline = clock_.monotonic_ns() + kEmptyConnectionsMax;
+       !all_drained() && clock_.monotonic_ns() < deadline;)
     std::this_thread::sleep_for(kPoll);
 }
 
@@ -331,7 +351,8 @@ uint64_t Topology::stop() {
   // Records that were read while the journal was full are still on their way in.
   int64_t deadline = clock_.monotonic_ns() + (applied_ ? config_.drain_timeout_ns : 0);
   uint64_t left = 0;
-  while ((left = pipe_.call([&] { return pipeline_->pending_records(); })) > 0 && clock_.monotonic_ns() < deadline)
+  while ((left = pipe_.call([&] { return pipeline_->pending_records(); })) > 0 &&
+         clock_.monotonic_ns() < deadline)
     std::this_thread::sleep_for(kPoll);
   if (left > 0) log::error("{} records stay behind: the journal is full", left);
   std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
@@ -342,7 +363,8 @@ uint64_t Topology::stop() {
     std::string error = runner->status().last_error;
     uint64_t behind = runner->stop().cursor->status().lag_records;  // after the write it was in
     if (behind > 0)
-      log::error("sink {}: {} records stay behind: {}", runner->name(), behind, error.empty() ? "it was not done in time" : error);
+      log::error("sink {}: {} records stay behind: {}", runner->name(), behind,
+                 error.empty() ? "it was not done in time" : error);
     left += behind;
   }
   std::lock_guard lock(mutex_);

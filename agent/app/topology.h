@@ -43,14 +43,15 @@ struct TopologyStatus {
   int64_t conservation_error() const;
 };
 
-/// Everything that runs. Start is reload: apply() is the only way in (architecture.md section 1). apply() and stop() from one thread
-/// at a time; status() from any but the pipe thread.
+/// Everything that runs. Start is reload: apply() is the only way in (architecture.md section 1). apply() and
+/// stop() from one thread at a time; status() from any but the pipe thread.
 class Topology {
  public:
   Topology(const Config& first, const Clock& clock, Io& io);
   ~Topology();
 
-  /// Builds what is new beside what runs, swaps between two turns, then lets the old go. An error: nothing was touched.
+  /// Builds what is new beside what runs, swaps between two turns, then lets the old go. An error: nothing
+  /// was touched.
   Result<ApplyReport> apply(const Config& config, const ApplyOptions& options);
   /// Empties the connections (at most 500 ms), drains the sinks (at most drain_timeout), stops all.
   /// How many accepted records stay undelivered.
@@ -92,7 +93,7 @@ class Topology {
 
   const Clock& clock_;
   Io& io_;
-  const std::string data_dir_;
+  const std::string data_dir_, control_path_;  // of the start; a change needs a restart
   Quarantine rejected_;
   std::map<std::string, std::unique_ptr<Quarantine>> sink_quarantines_;
   std::unique_ptr<Journal> journal_;

@@ -73,10 +73,11 @@ std::optional<ComponentConfig> read_component(const std::string& name, const Nod
   const size_t mistakes = report.errors.size();
   out.settings = section.settings(type->options);
   section.finish();
-  // The type's own check may rely on every single value being right; one whose reference could not be replaced is
-  // missing without a mistake of its own here.
-  const bool complete = std::ranges::all_of(
-      type->options, [&](const Option& option) { return !option.required || !out.settings.null(option.name); });
+  // The type's own check may rely on every single value being right; one whose reference could not be
+  // replaced is missing without a mistake of its own here.
+  const bool complete = std::ranges::all_of(type->options, [&](const Option& option) {
+    return !option.required || !out.settings.null(option.name);
+  });
   if (type->validate && complete && report.errors.size() == mistakes) {
     for (auto& [option, text] : type->validate(out.settings)) {
       const Node* at = node.find(option);

@@ -52,7 +52,7 @@ struct Config {
 /// One mistake, as `weir check` prints it.
 struct ConfigError {
   Location where;
-  std::string path;        ///< `sinks.archive.path`
+  std::string path;  ///< `sinks.archive.path`
   std::string message;
   std::string suggestion;  ///< the nearest known word, or empty
   /// `FILE:LINE:COL: PATH: TEXT (did you mean ...?)`
@@ -61,9 +61,9 @@ struct ConfigError {
 
 /// What the command line says on top of files.
 struct ConfigRequest {
-  std::vector<std::string> files = {};  ///< --config; files or directories
-  std::vector<std::string> sets = {};   ///< --set key=value
-  std::optional<bool> tracing = {};     ///< --tracing
+  std::vector<std::string> files = {};         ///< --config; files or directories
+  std::vector<std::string> sets = {};          ///< --set key=value
+  std::optional<bool> tracing = {};            ///< --tracing
   std::optional<std::string> trace_path = {};  ///< --trace-path
 };
 

@@ -205,6 +205,11 @@ class Loader {
       }
       return false;
     };
+    if (still_named(std::string(kName))) {
+      report_.error(where, "sinks.trace_jsonl",
+                    "another stream uses the sink of this name: rename it in the configuration");
+      return;
+    }
     std::erase_if(config_.sinks, [&](const ComponentConfig& sink) {
       const bool of_trace = std::find(trace.sinks.begin(), trace.sinks.end(), sink.name) != trace.sinks.end();
       return sink.name == kName || (of_trace && !still_named(sink.name));

@@ -121,7 +121,8 @@ Settings Section::settings(const OptionTable& table) {
     const Node* node = value(option.name);
     if (!node) {
       if (option.required)
-        report_.error(where_, join_path(path_, option.name), std::string(option.name) + " is missing. " + std::string(option.sentence));
+        report_.error(where_, join_path(path_, option.name),
+                      std::string(option.name) + " is missing. " + std::string(option.sentence));
       continue;
     }
     const std::string future = std::string(future_where_) + "." + std::string(option.name);

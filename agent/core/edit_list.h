@@ -8,13 +8,14 @@
 
 namespace weir {
 
-/// The changes to one line, over spans of its original text (records.md section 5: all processors read the original,
-/// the output is rendered through all edits at once). A replacement is a sequence of pieces, each a slice of the
-/// original or text of our own, so that kept bytes are copied once, at render().
+/// The changes to one line, over spans of its original text (records.md section 5: all processors read the
+/// original, the output is rendered through all edits at once). A replacement is a sequence of pieces, each a
+/// slice of the original or text of our own, so that kept bytes are copied once, at render().
 ///
 ///   edits.replace(fields[Field::ctx_before].value);  edits.original(span);  edits.text("...");  edits.end();
-///   edits.append("ctx_diff");  edits.text("{");  ...  edits.end();       // ,"ctx_diff":{... before the closing brace
-///   edits.remove(fields[Field::ctx]);                                   // key, value and one comma
+///   edits.append("ctx_diff");  edits.text("{");  ...  edits.end();       // ,"ctx_diff":{... before the
+///   closing brace edits.remove(fields[Field::ctx]);                                   // key, value and one
+///   comma
 ///
 /// Pipe thread only. reset() for each record keeps capacity: no allocation on the steady path.
 /// Replaced and removed spans must not overlap; order of calls is free. Appended members keep their order.
@@ -56,7 +57,7 @@ class EditList {
   uint32_t members_ = 0;
   std::string scratch_;
   std::vector<Piece> pieces_;
-  std::vector<Edit> edits_;    // replacements and removals
+  std::vector<Edit> edits_;  // replacements and removals
   std::vector<Edit> appended_;
   std::vector<FieldValue> removed_;
   bool building_append_ = false;

@@ -17,12 +17,13 @@
 
 namespace weir {
 
-/// taken: go on. pause: taken too, but end the turn now (after on_turn_end: read nothing until IntakeGate opens again).
-/// again: only a part of the frame (an array) was taken; end the turn, then hand the same frame over again.
+/// taken: go on. pause: taken too, but end the turn now (after on_turn_end: read nothing until IntakeGate
+/// opens again). again: only a part of the frame (an array) was taken; end the turn, then hand the same frame
+/// over again.
 enum class Intake { taken, pause, again };
 
-/// Counters of one source (delivery.md section 2). Pipe thread only; others read a copy made on the pipe thread.
-/// received = accepted + rejected; accepted = journalled + dropped_by_rule + duplicate + disabled.
+/// Counters of one source (delivery.md section 2). Pipe thread only; others read a copy made on the pipe
+/// thread. received = accepted + rejected; accepted = journalled + dropped_by_rule + duplicate + disabled.
 struct SourceStats {
   std::string name, type, address;
   uint64_t connections = 0;
@@ -31,7 +32,8 @@ struct SourceStats {
   std::map<std::string, uint64_t, std::less<>> dropped_by_rule;
 };
 
-/// Who is at the other end. uid and pid come from the kernel (SO_PEERCRED), never from the payload (security.md).
+/// Who is at the other end. uid and pid come from the kernel (SO_PEERCRED), never from the payload
+/// (security.md).
 struct Peer {
   std::optional<uid_t> uid;
   pid_t pid = 0;
@@ -43,9 +45,9 @@ struct ClientState {
   std::string client_id;
   std::optional<uid_t> uid;
   pid_t pid = 0;
-  uint64_t last_seq = 0;  ///< highest number disposed of, nothing missing below
-  uint64_t gaps = 0;      ///< numbers that never came
-  int64_t last_seen_ns = 0;  ///< monotonic
+  uint64_t last_seq = 0;             ///< highest number disposed of, nothing missing below
+  uint64_t gaps = 0;                 ///< numbers that never came
+  int64_t last_seen_ns = 0;          ///< monotonic
   const void* owner = nullptr;       ///< the Producer that serves it now
   std::function<void()> taken_over;  ///< says bye to that connection
 };
@@ -65,7 +67,7 @@ struct Producer {
   std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
   size_t array_done = 0;                ///< elements of the array in hand that were taken (Intake::again)
   uint64_t next_seq = 0;                ///< the number of the next record; counted up by the handler
-  std::vector<RejectNote> rejects;      ///< filled by the handler for numbered clients, emptied by the session
+  std::vector<RejectNote> rejects;  ///< filled by the handler for numbered clients, emptied by the session
 };
 
 /// The first line of an acknowledged connection, checked for form.
@@ -79,21 +81,26 @@ struct Welcome {
   uint64_t last_seq = 0;  ///< highest already disposed of when the hello came
 };
 
-/// The pipeline as sources see it; also implemented by tests and the simulator. Everything on the pipe thread.
+/// The pipeline as sources see it; also implemented by tests and the simulator. Everything on the pipe
+/// thread.
 class FrameHandler {
  public:
   virtual ~FrameHandler() = default;
-  /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at least
-  /// 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
+  /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at
+  /// least 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
   virtual Intake on_frame(Producer& producer, std::string_view payload_untrusted) = 0;
-  /// The last line of a connection, without line feed: taken if it is whole, else counted as truncated (not numbered).
+  /// The last line of a connection, without line feed: taken if it is whole, else counted as truncated (not
+  /// numbered).
   virtual Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) = 0;
-  /// A line that never became a frame: too_long (numbered) or truncated (not numbered). `head_untrusted` is at most its first
-  /// 64 KiB, `length` all of it.
-  virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted, uint64_t length) = 0;
-  /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all frames.
+  /// A line that never became a frame: too_long (numbered) or truncated (not numbered). `head_untrusted` is
+  /// at most its first 64 KiB, `length` all of it.
+  virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
+                            uint64_t length) = 0;
+  /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all
+  /// frames.
   virtual Intake on_turn_end(Producer& producer) = 0;
-  /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word (`not_yours`).
+  /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word
+  /// (`not_yours`).
   virtual Result<Welcome> on_hello(Producer& producer, Hello hello) = 0;
   /// The connection ended: forgets `taken_over` of its client, if it is still this connection's.
   virtual void on_close(Producer& producer) = 0;

@@ -10,9 +10,15 @@ namespace {
 
 class SystemIo final : public Io {
  public:
-  int open(const std::string& path, int flags, mode_t mode) override { return ::open(path.c_str(), flags, mode); }
-  ssize_t writev(int fd, const iovec* parts, int count) override { return ::writev(fd, parts, count); }
-  ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override { return ::pread(fd, out, bytes, offset); }
+  int open(const std::string& path, int flags, mode_t mode) override {
+    return ::open(path.c_str(), flags, mode);
+  }
+  ssize_t writev(int fd, const iovec* parts, int count) override {
+    return count == 1 ? ::write(fd, parts->iov_base, parts->iov_len) : ::writev(fd, parts, count);
+  }
+  ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override {
+    return ::pread(fd, out, bytes, offset);
+  }
   int ftruncate(int fd, off_t length) override { return ::ftruncate(fd, length); }
   int fdatasync(int fd) override { return ::fdatasync(fd); }
   int fstat(int fd, struct stat* out) override { return ::fstat(fd, out); }

@@ -7,8 +7,9 @@
 
 namespace weir {
 
-/// Every file operation of sinks, quarantine and journal (delivery.md section 4 rule 7), so that a test can make the
-/// n-th one fail, shorten it or tear it. Results are those of the system calls: -1 and errno. Any thread.
+/// Every file operation of sinks, quarantine and journal (delivery.md section 4 rule 7), so that a test can
+/// make the n-th one fail, shorten it or tear it. Results are those of the system calls: -1 and errno. Any
+/// thread.
 class Io {
  public:
   virtual ~Io() = default;

@@ -7,7 +7,8 @@
 
 #include "agent/core/record.h"
 
-/// Reading JSON text that a decoder has already validated. Nothing here checks; nothing here allocates unless said.
+/// Reading JSON text that a decoder has already validated. Nothing here checks; nothing here allocates unless
+/// said.
 namespace weir::json {
 
 JsonType type_of(char first);
@@ -53,8 +54,8 @@ void append_quoted(std::string& out, std::string_view text);
 /// Appends `line` with C0, C1, DEL, bidi and U+2028/9 as \uXXXX, for terminals (security.md). Any UTF-8 text.
 void append_terminal_safe(std::string& out, std::string_view line);
 
-/// Finds `path` from the object `object` (whole text of it): the path as one key first, else split at its dots
-/// (records.md section 5). Returns the value's text, empty when missing.
+/// Finds `path` from the object `object` (whole text of it): the path as one key first, else split at its
+/// dots (records.md section 5). Returns the value's text, empty when missing.
 std::string_view find_path(std::string_view object, std::string_view path);
 /// Value of the direct member `key`, empty when missing.
 std::string_view find_key(std::string_view object, std::string_view key);

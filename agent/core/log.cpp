@@ -1,15 +1,15 @@
 #include "agent/core/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/sinks/base_sink.h>
-#include <poll.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -164,8 +164,8 @@ void Logger::flush() {
 
 namespace {
 
-/// A reader of stderr that has stopped must not stop the agent: what does not fit is left out, and told when it does again.
-/// poll promises room for PIPE_BUF bytes; a longer line is cut there.
+/// A reader of stderr that has stopped must not stop the agent: what does not fit is left out, and told when
+/// it does again. poll promises room for PIPE_BUF bytes; a longer line is cut there.
 void write_to_stderr(std::string_view line) {
   static std::atomic<uint64_t> left_out = 0;
   pollfd ready{STDERR_FILENO, POLLOUT, 0};
@@ -174,7 +174,8 @@ void write_to_stderr(std::string_view line) {
     return;
   }
   std::string text;
-  if (const uint64_t lines = left_out.exchange(0)) text = fmt::format("weir: {} log lines left out: stderr was not read\n", lines);
+  if (const uint64_t lines = left_out.exchange(0))
+    text = fmt::format("weir: {} log lines left out: stderr was not read\n", lines);
   text += line;
   if (text.size() > PIPE_BUF) text.replace(PIPE_BUF - 1, text.npos, "\n");
   while (::write(STDERR_FILENO, text.data(), text.size()) < 0 && errno == EINTR) continue;

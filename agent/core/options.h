@@ -16,13 +16,13 @@ namespace weir {
 enum class OptionType {
   boolean,
   integer,
-  bytes,        ///< `64MiB`, `256KiB`, `1GB`; held as int64 bytes
-  duration,     ///< `250ms`, `10m`, `24h`; held as int64 nanoseconds
+  bytes,     ///< `64MiB`, `256KiB`, `1GB`; held as int64 bytes
+  duration,  ///< `250ms`, `10m`, `24h`; held as int64 nanoseconds
   string,
   path,
-  choice,       ///< one of `choices`
+  choice,  ///< one of `choices`
   string_list,
-  file_mode,    ///< octal, `0660`; held as int64
+  file_mode,  ///< octal, `0660`; held as int64
 };
 
 struct Option {
@@ -39,7 +39,7 @@ using OptionTable = std::vector<Option>;
 
 /// Where a value was written.
 struct Location {
-  std::string file;  ///< `weir.yaml`, `--set`, `--tracing`, `<embedded default>`
+  std::string file;          ///< `weir.yaml`, `--set`, `--tracing`, `<embedded default>`
   int line = 0, column = 0;  ///< 1-based; 0: no position
 };
 

@@ -32,7 +32,8 @@ void Quarantine::append_raw(std::string_view head, uint64_t length, bool raw) {
   if (!raw) return;
   // A cut at 64 KiB may split a character: what was text stays text.
   std::string_view text = head;
-  for (int i = 0; i < 3 && length > head.size() && !text.empty() && !is_utf8(text); ++i) text.remove_suffix(1);
+  for (int i = 0; i < 3 && length > head.size() && !text.empty() && !is_utf8(text); ++i)
+    text.remove_suffix(1);
   if (is_utf8(text)) {
     pending_ += ",\"raw\":";
     json::append_quoted(pending_, text);
@@ -54,8 +55,10 @@ void Quarantine::add_reject(int64_t wall_ns, const Producer& producer, uint64_t 
   out += ",\"pid\":";
   out += producer.peer.uid ? std::to_string(producer.peer.pid) : "null";
   out += "},\"client_id\":";
-  if (producer.client) json::append_quoted(out, producer.client->client_id);
-  else out += "null";
+  if (producer.client)
+    json::append_quoted(out, producer.client->client_id);
+  else
+    out += "null";
   out += ",\"seq\":" + (seq ? std::to_string(seq) : std::string("null"));
   out += ",\"reason\":\"" + std::string(reason_name(fault.reason)) + "\",\"detail\":";
   json::append_quoted(out, fault.detail);
@@ -66,17 +69,20 @@ void Quarantine::add_reject(int64_t wall_ns, const Producer& producer, uint64_t 
   if (out.size() > (1 << 20)) write_pending();
 }
 
-void Quarantine::add_refusal(int64_t wall_ns, std::string_view sink, std::string_view reason, std::string_view answer,
-                             uint64_t attempts, std::string_view line) {
+void Quarantine::add_refusal(int64_t wall_ns, std::string_view sink, std::string_view reason,
+                             std::string_view answer, uint64_t attempts, std::string_view line) {
   std::lock_guard lock(mutex_);
   std::string& out = pending_;
-  out += "{\"time\":\"" + rfc3339(wall_ns) + "\",\"sink\":";
+  out += "{\"time\":\"" + rfc3339(wall_ns) +
+         "\",\"source\":null,\"peer\":null,\"client_id\":null,\"seq\":null,\"sink\":";
   json::append_quoted(out, sink);
   out += ",\"reason\":";
   json::append_quoted(out, reason);
+  out += ",\"detail\":";
+  json::append_quoted(out, answer);
   out += ",\"answer\":";
   json::append_quoted(out, answer);
-  out += ",\"attempts\":" + std::to_string(attempts);
+  out += ",\"attempts\":" + std::to_string(attempts) + ",\"offset\":null";
   append_raw(line, line.size(), true);  // it was on its way out: rules have been applied to it
   out += "}\n";
   ++pending_lines_;
@@ -126,11 +132,14 @@ bool Quarantine::write_pending() {
   const bool whole = written == ssize_t(pending_.size());
   if (!whole) {
     lines_lost_ += pending_lines_;
-    log::sampled(log::Level::error, "quarantine", "quarantine {}: cannot write: {}; {} refused records are counted but not kept",
-                 path, written < 0 ? std::strerror(errno) : "disk full", pending_lines_);
+    log::sampled(log::Level::error, "quarantine",
+                 "quarantine {}: cannot write: {}; {} refused records are counted but not kept", path,
+                 written < 0 ? std::strerror(errno) : "disk full", pending_lines_);
   }
-  if (whole) file_bytes_ += uint64_t(written);
-  else if (written > 0) io_.ftruncate(fd_, off_t(file_bytes_));  // no torn line stays
+  if (whole)
+    file_bytes_ += uint64_t(written);
+  else if (written > 0)
+    io_.ftruncate(fd_, off_t(file_bytes_));  // no torn line stays
   pending_.clear();
   pending_lines_ = 0;
   return whole;

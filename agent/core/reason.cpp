@@ -6,7 +6,7 @@ namespace weir {
 
 std::string_view reason_name(Reason reason) {
   constexpr std::array<std::string_view, kReasonCount> names{
-      "",        "bad_json", "not_an_object", "no_stream",     "unknown_stream", "bad_utf8", "duplicate_key",
+      "",         "bad_json", "not_an_object", "no_stream", "unknown_stream", "bad_utf8", "duplicate_key",
       "too_long", "too_deep", "too_many_keys", "bad_field", "truncated"};
   return names[size_t(reason)];
 }

@@ -21,15 +21,16 @@ struct Span {
 
 enum class JsonType : uint8_t { null, boolean, number, string, object, array };
 
-/// Reserved top-level fields: those whose type is checked (records.md section 7), and those that the agent reads.
-/// clang-format off
-#define WEIR_FIELDS(X)                                                                                \
-  X(stream) X(service) X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario)        \
-  X(step_name) X(t_enter) X(t_exit) X(status) X(kind) X(message) X(logger) X(name) X(rule)           \
-  X(line_no) X(step_index) X(work_index) X(msg_out_count) X(duration_ms)                              \
-  X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx) X(ctx_set) X(ctx_unset) X(ctx_id)                     \
-  X(msg_in) X(msg_out) X(attributes) X(resource) X(error) X(ts) X(level)                              \
-  X(ctx_reset) X(_peer) X(_received) X(_id) /* what the agent adds: found so that none stands twice */
+/// Reserved top-level fields: those whose type is checked (records.md section 7), and those that the agent
+/// reads. clang-format off
+#define WEIR_FIELDS(X)                                                                                      \
+  X(stream)                                                                                                 \
+  X(service) X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario) X(step_name) X(t_enter) \
+      X(t_exit) X(status) X(kind) X(message) X(logger) X(name) X(rule) X(line_no) X(step_index)             \
+          X(work_index) X(msg_out_count) X(duration_ms) X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx)       \
+              X(ctx_set) X(ctx_unset) X(ctx_id) X(msg_in) X(msg_out) X(attributes) X(resource) X(error)     \
+                  X(ts) X(level) X(ctx_reset) X(_peer) X(_received)                                         \
+                      X(_id) /* what the agent adds: found so that none stands twice */
 /// clang-format on
 enum class Field : uint8_t {
 #define WEIR_FIELD_ENUM(name) name,
@@ -53,8 +54,8 @@ struct Member {
 };
 
 /// A reserved field found at the top level of a record. For objects, members [first_member, +member_count) of
-/// FieldTable::members are its direct children in the order sent (ctx_before, ctx_after, ctx_diff, ctx, ctx_set
-/// and msg_in only; 0 for the others).
+/// FieldTable::members are its direct children in the order sent (ctx_before, ctx_after, ctx_diff, ctx,
+/// ctx_set and msg_in only; 0 for the others).
 struct FieldValue : Member {
   uint32_t ordinal = 0;  ///< which member of the record this is, from 0
   uint32_t first_member = 0;
@@ -80,8 +81,8 @@ class FieldTable {
     return values_[size_t(f)];
   }
 
-  std::vector<Member> members;  ///< children of context objects and of msg_in
-  uint32_t member_count = 0;    ///< how many members the record itself has
+  std::vector<Member> members;    ///< children of context objects and of msg_in
+  uint32_t member_count = 0;      ///< how many members the record itself has
   Stream stream = Stream::trace;  ///< normal form, by field or by the listener's default
 
  private:
@@ -89,8 +90,8 @@ class FieldTable {
   std::array<FieldValue, kFieldCount> values_;
 };
 
-/// What every decoder builds and every processor reads: a validated line (an object, no line feed) and its table.
-/// Owns nothing; valid during one FrameHandler::on_frame.
+/// What every decoder builds and every processor reads: a validated line (an object, no line feed) and its
+/// table. Owns nothing; valid during one FrameHandler::on_frame.
 struct RecordView {
   std::string_view line;
   const FieldTable& fields;

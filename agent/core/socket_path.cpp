@@ -29,10 +29,12 @@ Result<void> prepare_directory(const std::string& path) {
   struct stat st;
   if (lstat(directory.c_str(), &st) != 0)
     return fail("cannot use the directory of socket " + path + ": " + std::strerror(errno));
-  if (S_ISLNK(st.st_mode)) return fail("the directory of socket " + path + " is a symbolic link; give the real path");
+  if (S_ISLNK(st.st_mode))
+    return fail("the directory of socket " + path + " is a symbolic link; give the real path");
   if (!S_ISDIR(st.st_mode)) return fail("socket " + path + ": " + directory + " is not a directory");
   if (st.st_uid != geteuid() && st.st_uid != 0)
-    return fail("the directory of socket " + path + " belongs to another user; choose a directory of your own");
+    return fail("the directory of socket " + path +
+                " belongs to another user; choose a directory of your own");
   return {};
 }
 
@@ -40,15 +42,18 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
   struct stat st;
   if (lstat(path.c_str(), &st) != 0) return {};
   if (!S_ISSOCK(st.st_mode))
-    return fail("cannot listen on " + path + ": it exists and is not a socket; move it away, or choose another path");
+    return fail("cannot listen on " + path +
+                ": it exists and is not a socket; move it away, or choose another path");
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int result = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
   int error = errno;
   close(fd);
   if (result == 0 || error == EAGAIN)
-    return fail("cannot listen on " + path + ": another program listens there; stop it, or choose another path");
+    return fail("cannot listen on " + path +
+                ": another program listens there; stop it, or choose another path");
   if (error != ECONNREFUSED) return fail("cannot listen on " + path + ": " + std::strerror(error));
-  if (unlink(path.c_str()) != 0) return fail("cannot replace the stale socket " + path + ": " + std::strerror(errno));
+  if (unlink(path.c_str()) != 0)
+    return fail("cannot replace the stale socket " + path + ": " + std::strerror(errno));
   return {};
 }
 
@@ -101,7 +106,8 @@ Result<int> listen_unix(const std::string& path, const UnixSocketOptions& option
   }
   auto rights = set_socket_rights(path, options);
   if (rights && ::listen(fd, kBacklog) == 0) return fd;
-  std::string text = rights ? "cannot listen on " + path + ": " + std::strerror(errno) : rights.error().message;
+  std::string text =
+      rights ? "cannot listen on " + path + ": " + std::strerror(errno) : rights.error().message;
   close(fd);
   unlink(path.c_str());
   return fail(text);

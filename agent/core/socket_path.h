@@ -13,9 +13,9 @@ struct UnixSocketOptions {
   std::optional<std::string> owner, group;  ///< names or numbers
 };
 
-/// Binds and listens: a non-blocking descriptor, or an error that names the path (security.md, files). The directory is made when
-/// missing (0700; 0755 for /run/weir) and refused when it is a link or another user's; a stale socket file is replaced;
-/// anything else at the path is left unharmed and refused.
+/// Binds and listens: a non-blocking descriptor, or an error that names the path (security.md, files). The
+/// directory is made when missing (0700; 0755 for /run/weir) and refused when it is a link or another user's;
+/// a stale socket file is replaced; anything else at the path is left unharmed and refused.
 Result<int> listen_unix(const std::string& path, const UnixSocketOptions& options);
 /// Gives the socket file at `path` its rights.
 Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions& options);

@@ -24,7 +24,9 @@ class StreamSet {
   constexpr StreamSet(std::initializer_list<Stream> streams) {
     for (Stream s : streams) add(s);
   }
-  static constexpr StreamSet all() { return {Stream::trace, Stream::log, Stream::telemetry, Stream::monitoring}; }
+  static constexpr StreamSet all() {
+    return {Stream::trace, Stream::log, Stream::telemetry, Stream::monitoring};
+  }
   constexpr void add(Stream s) { bits_ |= uint8_t(1u << unsigned(s)); }
   constexpr bool has(Stream s) const { return (bits_ >> unsigned(s)) & 1u; }
   constexpr bool empty() const { return bits_ == 0; }

@@ -25,7 +25,8 @@ inline bool is_utf8(std::string_view text) {
       i += 1;
     } else if (c >= 0xC2 && c < 0xE0 && tail(1)) {
       i += 2;
-    } else if (c >= 0xE0 && c < 0xF0 && tail(1) && tail(2) && !(c == 0xE0 && at(1) < 0xA0) && !(c == 0xED && at(1) >= 0xA0)) {
+    } else if (c >= 0xE0 && c < 0xF0 && tail(1) && tail(2) && !(c == 0xE0 && at(1) < 0xA0) &&
+               !(c == 0xED && at(1) >= 0xA0)) {
       i += 3;
     } else if (c >= 0xF0 && c < 0xF5 && tail(1) && tail(2) && tail(3) && !(c == 0xF0 && at(1) < 0x90) &&
                !(c == 0xF4 && at(1) >= 0x90)) {

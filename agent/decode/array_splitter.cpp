@@ -42,6 +42,9 @@ class GrammarScanner : public Scanner<kCheckUtf8> {
       if ((*p == '{' || *p == '[') && p < end_) {
         const bool object = *p == '{';
         nesting_.push_back(object);
+        // An element may be kDepthMax deep; the array around it is one more.
+        if (elements != nullptr && nesting_.size() > kDepthMax + 1)
+          return fail(p, Reason::too_deep, "expected at most 64 levels");
         p = space(p + 1);
         if (*p != closing(object)) {
           key_next = object;

@@ -12,9 +12,9 @@ namespace weir {
 inline constexpr uint32_t kDepthMax = 64;
 inline constexpr uint32_t kObjectKeysMax = 1024;
 
-/// One pass over untrusted bytes: validates all of them (RFC 8259, UTF-8, duplicate keys, depth, key count), finds the
-/// reserved fields and checks their types. Leaves every byte alone. The first fault by byte position wins.
-/// Pipe thread only; reused from record to record, no allocation on the steady path.
+/// One pass over untrusted bytes: validates all of them (RFC 8259, UTF-8, duplicate keys, depth, key count),
+/// finds the reserved fields and checks their types. Leaves every byte alone. The first fault by byte
+/// position wins. Pipe thread only; reused from record to record, no allocation on the steady path.
 class Decoder {
  public:
   Decoder();
@@ -31,9 +31,9 @@ class Decoder {
 /// Does the line begin (after white space) with `[`?
 bool is_array_line(std::string_view payload_untrusted);
 
-/// The elements of an array line, in order, once its grammar is right from end to end: one element at a time may then
-/// be decoded and judged for itself. Grammar only (RFC 8259); UTF-8, duplicate keys and depth are judged per element.
-/// A fault (bad_json) concerns the whole line.
+/// The elements of an array line, in order, once its grammar is right from end to end: one element at a time
+/// may then be decoded and judged for itself. Grammar only (RFC 8259); UTF-8, duplicate keys and depth are
+/// judged per element. A fault (bad_json) concerns the whole line.
 class ArraySplitter {
  public:
   Fault split(std::string_view payload_untrusted);

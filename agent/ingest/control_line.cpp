@@ -2,6 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "agent/core/json.h"
 
@@ -43,6 +44,9 @@ Result<ControlLine> parse_hello(const nlohmann::json& object) {
       return fail("bad_hello: next_seq must be an integer from 1 on");
     line.hello.next_seq = seq->get<uint64_t>();
   }
+  if (auto service = object.find("service");
+      service != object.end() && !service->is_null() && !service->is_string())
+    return fail("bad_hello: service must be a string");
   if (auto level = object.find("ack"); level != object.end() && !level->is_null()) {
     size_t n = 0;
     while (n < kLevels.size() && *level != kLevels[n]) ++n;
@@ -61,9 +65,19 @@ bool is_hello_line(std::string_view line) { return behind_weir_key(line).starts_
 
 Result<ControlLine> parse_control_line(std::string_view text) {
   bool hello = is_hello_line(text);
-  if (text.size() > kControlBytesMax) return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": longer than 4096 bytes");
-  auto object = nlohmann::json::parse(text, nullptr, false);
-  if (!object.is_object()) return fail(hello ? "bad_hello: not valid JSON" : "unknown_control: not valid JSON");
+  if (text.size() > kControlBytesMax)
+    return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": longer than 4096 bytes");
+  std::set<std::string> keys;
+  bool twice = false;
+  auto note_keys = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (depth == 1 && event == nlohmann::json::parse_event_t::key)
+      twice |= !keys.insert(value.get<std::string>()).second;
+    return true;
+  };
+  auto object = nlohmann::json::parse(text, note_keys, false);
+  if (twice) return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": a key stands twice");
+  if (!object.is_object())
+    return fail(hello ? "bad_hello: not valid JSON" : "unknown_control: not valid JSON");
   const auto& word = object["weir"];
   if (word == "hello") return parse_hello(object);
   ControlLine line;
@@ -79,8 +93,8 @@ Result<ControlLine> parse_control_line(std::string_view text) {
 
 std::string_view first_word(std::string_view error) { return error.substr(0, error.find(':')); }
 
-std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome, size_t record_bytes_max,
-                         const std::string& policy) {
+std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome,
+                         size_t record_bytes_max, const std::string& policy) {
   std::string out = "{\"weir\":\"welcome\",\"proto\":[1,0],\"client_id\":";
   json::append_quoted(out, producer.client->client_id);
   out += ",\"ack\":\"" + std::string(kLevels[size_t(line.level)]) + "\"";

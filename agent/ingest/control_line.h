@@ -9,7 +9,8 @@ namespace weir {
 
 enum class AckLevel { none, received, buffered, durable };
 
-/// A control line of the acknowledged line protocol (interface.md section 2): an object whose first key is `weir`.
+/// A control line of the acknowledged line protocol (interface.md section 2): an object whose first key is
+/// `weir`.
 struct ControlLine {
   enum class Kind { hello, sync, bye };
   Kind kind = Kind::bye;
@@ -26,7 +27,7 @@ Result<ControlLine> parse_control_line(std::string_view line_untrusted);
 std::string_view first_word(std::string_view error);
 
 /// With line feed. `policy` is a JSON object.
-std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome, size_t record_bytes_max,
-                         const std::string& policy);
+std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome,
+                         size_t record_bytes_max, const std::string& policy);
 
 }  // namespace weir

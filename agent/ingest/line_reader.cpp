@@ -27,7 +27,8 @@ bool LineReader::may_read() {
   if (aside_size_ <= kAsideFree || shared_.aside_bytes <= shared_.aside_bytes_max) return true;
   int64_t now = system_clock().monotonic_ns();
   if (shared_.turn_of != this && shared_.turn_of && now < shared_.turn_until_ns) return false;
-  if (shared_.turn_of != this || now >= shared_.turn_until_ns) shared_.turn_of = this, shared_.turn_until_ns = now + kTurnNs;
+  if (shared_.turn_of != this || now >= shared_.turn_until_ns)
+    shared_.turn_of = this, shared_.turn_until_ns = now + kTurnNs;
   return true;
 }
 
@@ -58,7 +59,8 @@ bool LineReader::next(Line& out) {
     }
     if (!lf) {
       scanned_ = end_;
-      if (end_ - begin_ > shared_.record_bytes_max + 1) start_skipping();  // + 1: a CR may still turn out to be the line's end
+      if (end_ - begin_ > shared_.record_bytes_max + 1)
+        start_skipping();  // + 1: a CR may still turn out to be the line's end
       return false;
     }
     std::string_view line = without_cr({base_ + begin_, size_t(lf - base_) - begin_});
@@ -80,7 +82,8 @@ void LineReader::start_skipping() {
   begin_ = scanned_ = end_;
 }
 
-/// Goes on to the end of a line that is too long; true when it was there. The head stays valid until the next call.
+/// Goes on to the end of a line that is too long; true when it was there. The head stays valid until the next
+/// call.
 bool LineReader::skip_line(Line& out, char* lf) {
   size_t stop = lf ? size_t(lf - base_) : end_;
   skipped_length_ += stop - begin_;
@@ -108,7 +111,8 @@ bool LineReader::last(Line& out) {
 
 void LineReader::put_aside() {
   bool unfinished = scanned_ == end_;
-  if (unfinished && end_ - begin_ > kAsideFree && shared_.aside_bytes > 2 * shared_.aside_bytes_max) start_skipping();
+  if (unfinished && end_ - begin_ > kAsideFree && shared_.aside_bytes > 2 * shared_.aside_bytes_max)
+    start_skipping();
   size_t left = end_ - begin_;
   WEIR_CHECK(begin_ <= scanned_ && scanned_ <= end_);
   if (!skipping_ && skipped_head_.capacity() > 0) skipped_head_ = {};

@@ -12,13 +12,14 @@ namespace weir {
 inline constexpr size_t kReadBytes = 256 << 10;
 inline constexpr size_t kReadablePadding = 64;  ///< behind every payload, for vector loads
 
-/// The pipe's one receive buffer, shared by all sessions for the length of a turn; and the budget for what they have put aside.
+/// The pipe's one receive buffer, shared by all sessions for the length of a turn; and the budget for what
+/// they have put aside.
 struct ReadBuffer {
   std::vector<char> bytes = std::vector<char>(2 * kReadBytes + kReadablePadding);
   size_t record_bytes_max = 256 << 10;
   size_t aside_bytes = 0;  ///< held by all sessions for unfinished lines
-  /// Above this, sessions in the middle of a long line take turns in reading; above twice this, a line that is still
-  /// unfinished is refused, so that connections that never finish theirs cannot use up the memory.
+  /// Above this, sessions in the middle of a long line take turns in reading; above twice this, a line that
+  /// is still unfinished is refused, so that connections that never finish theirs cannot use up the memory.
   size_t aside_bytes_max = 32 << 20;
   const void* turn_of = nullptr;  ///< the LineReader whose turn it is
   int64_t turn_until_ns = 0;
@@ -28,11 +29,12 @@ struct ReadBuffer {
 struct Line {
   std::string_view payload;  ///< without line ending; of a too long one at most the first 64 KiB
   bool too_long = false;
-  uint64_t length = 0;       ///< all of it
+  uint64_t length = 0;  ///< all of it
 };
 
-/// Cuts the bytes of one connection into lines. A turn: space(), filled(), next()..., put_aside(). Between turns it holds only
-/// an unfinished line, in memory of its own. Invariant: begin_ <= scanned_ <= end_, no line feed in [begin_, scanned_).
+/// Cuts the bytes of one connection into lines. A turn: space(), filled(), next()..., put_aside(). Between
+/// turns it holds only an unfinished line, in memory of its own. Invariant: begin_ <= scanned_ <= end_, no
+/// line feed in [begin_, scanned_).
 class LineReader {
  public:
   explicit LineReader(ReadBuffer& shared) : shared_(shared) {}
@@ -57,7 +59,8 @@ class LineReader {
   bool may_read();
 
  private:
-  static constexpr size_t kAsideFree = 16 << 10;  ///< up to here an unfinished line is copied back to the shared buffer
+  static constexpr size_t kAsideFree =
+      16 << 10;  ///< up to here an unfinished line is copied back to the shared buffer
   void release();
   void reserve_aside(size_t bytes);
   bool skip_line(Line& out, char* line_feed);

@@ -1,8 +1,8 @@
 #include "agent/ingest/listener.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,7 +65,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     handler_ = &handler;
     listen_ = *opened;
     struct stat st;
-    if (!listen_.unlink_path.empty() && lstat(listen_.unlink_path.c_str(), &st) == 0) inode_ = st.st_ino, device_ = st.st_dev;
+    if (!listen_.unlink_path.empty() && lstat(listen_.unlink_path.c_str(), &st) == 0)
+      inode_ = st.st_ino, device_ = st.st_dev;
     stats_->address = listen_.address;
     socket_.assign(listen_.fd);
     asio::co_spawn(context_.io, accept_loop(shared_from_this()), asio::detached);
@@ -107,7 +108,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
  private:
   static asio::awaitable<void> accept_loop(std::shared_ptr<Listener> self) {
     while (self->socket_.is_open()) {
-      if (!self->accept_waiting(kAcceptsPerTurn)) {  // no descriptors left: the waiting ones keep until some are free
+      if (!self->accept_waiting(
+              kAcceptsPerTurn)) {  // no descriptors left: the waiting ones keep until some are free
         asio::steady_timer timer(self->context_.io, kAcceptRetry);
         co_await timer.async_wait(kAwait);
         continue;
@@ -125,8 +127,9 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
       } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
         return true;
       } else if (errno != EINTR && errno != ECONNABORTED) {
-        log::sampled(log::Level::error, "accept", "{}: cannot accept a connection: {}; raise LimitNOFILE or `ulimit -n`",
-                     listen_.address, std::strerror(errno));
+        log::sampled(log::Level::error, "accept",
+                     "{}: cannot accept a connection: {}; raise LimitNOFILE or `ulimit -n`", listen_.address,
+                     std::strerror(errno));
         return false;
       }
     }
@@ -135,7 +138,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
 
   void begin_session(int fd) {
     int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // acknowledgements go out at once; fails on Unix sockets
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof on);  // acknowledgements go out at once; fails on Unix sockets
     Producer producer;
     producer.stats = stats_;
     producer.peer = peer_of(fd);

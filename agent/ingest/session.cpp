@@ -67,7 +67,8 @@ asio::awaitable<void> Session::session_loop(std::shared_ptr<Session> self) {
   Session& s = *self;
   try {
     co_await serve(s);
-  } catch (const std::exception& e) {  // of a library, as out of memory: this connection ends, the others go on
+  } catch (
+      const std::exception& e) {  // of a library, as out of memory: this connection ends, the others go on
     log::error("{}: connection closed: {}", s.producer_.peer.address, e.what());
   }
   s.handler_.on_close(s.producer_);
@@ -134,7 +135,8 @@ bool Session::fill() {
   return false;
 }
 
-/// Hands over the lines that are there, ends the turn, says what is to be said. The shared buffer is not used beyond the first await.
+/// Hands over the lines that are there, ends the turn, says what is to be said. The shared buffer is not used
+/// beyond the first await.
 asio::awaitable<void> Session::turn() {
   feed();
   if (end_of_input_ && !backlog_) feed_last();
@@ -179,8 +181,10 @@ void Session::feed_last() {
   Line line;
   if (!reader_.last(line)) return;
   bool control = acknowledged_ ? is_control_line(line.payload) : first_line_ && is_hello_line(line.payload);
-  if (control) control_ = line.payload;
-  else if (line.too_long) handler_.on_bad_frame(producer_, Reason::truncated, line.payload, line.length);
+  if (control)
+    control_ = line.payload;
+  else if (line.too_long)
+    handler_.on_bad_frame(producer_, Reason::truncated, line.payload, line.length);
   else if (handler_.on_last_frame(producer_, line.payload) == Intake::again) {
     reader_.put_back();
     backlog_ = true;
@@ -207,7 +211,10 @@ void Session::add_replies() {
 
 void Session::on_control(const std::string& text) {
   auto line = parse_control_line(text);
-  if (!line) return say_error(first_word(line.error().message), line.error().message);
+  if (!line) {
+    std::string_view reason = first_word(line.error().message);
+    return say_error(reason, std::string_view(line.error().message).substr(reason.size() + 2));
+  }
   switch (line->kind) {
     case ControlLine::Kind::hello: {
       auto self = weak_from_this();
@@ -223,7 +230,8 @@ void Session::on_control(const std::string& text) {
       return;
     }
     case ControlLine::Kind::sync:
-      out_ += "{\"weir\":\"synced\",\"id\":" + line->id + ",\"seq\":" + std::to_string(producer_.next_seq - 1) + "}\n";
+      out_ += "{\"weir\":\"synced\",\"id\":" + line->id +
+              ",\"seq\":" + std::to_string(producer_.next_seq - 1) + "}\n";
       return;
     case ControlLine::Kind::bye:
       closing_ = true;
@@ -244,7 +252,8 @@ void Session::say_error(std::string_view reason, std::string_view detail) {
 asio::awaitable<void> Session::send_replies() {
   size_t sent = 0;
   while (sent < out_.size() && !stopped_) {
-    ssize_t n = ::send(socket_.native_handle(), out_.data() + sent, out_.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n =
+        ::send(socket_.native_handle(), out_.data() + sent, out_.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n > 0) {
       sent += size_t(n);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -259,7 +268,8 @@ asio::awaitable<void> Session::send_replies() {
   if (out_.capacity() > 4096) out_.shrink_to_fit();
 }
 
-/// Closing with unread bytes resets a TCP connection, and the reset may overtake our last words: read them away for a moment.
+/// Closing with unread bytes resets a TCP connection, and the reset may overtake our last words: read them
+/// away for a moment.
 asio::awaitable<void> Session::linger() {
   ::shutdown(socket_.native_handle(), SHUT_WR);
   asio::steady_timer deadline(context_.io, kLinger);
@@ -270,8 +280,10 @@ asio::awaitable<void> Session::linger() {
     auto space = reader_.space();
     ssize_t n = ::recv(socket_.native_handle(), space.data(), space.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
-    if (n < 0) co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
-    else co_await asio::post(context_.io, kAwait);
+    if (n < 0)
+      co_await socket_.async_wait(asio::posix::stream_descriptor::wait_read, kAwait);
+    else
+      co_await asio::post(context_.io, kAwait);
   }
   deadline.cancel();
 }

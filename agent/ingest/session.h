@@ -17,8 +17,9 @@ struct IngestContext {
   ReadBuffer& buffer;
 };
 
-/// One connection of the line protocol, plain or acknowledged (interface.md section 2): one coroutine, session_loop().
-/// Pipe thread only. The coroutine keeps it alive; drain(), stop() and push_policy() come from the listener.
+/// One connection of the line protocol, plain or acknowledged (interface.md section 2): one coroutine,
+/// session_loop(). Pipe thread only. The coroutine keeps it alive; drain(), stop() and push_policy() come
+/// from the listener.
 class Session : public std::enable_shared_from_this<Session> {
  public:
   /// Owns `fd`, a non-blocking connected socket.
@@ -58,15 +59,15 @@ class Session : public std::enable_shared_from_this<Session> {
   Producer producer_;
   LineReader reader_;
   std::function<void(Session&)> on_end_;
-  std::string out_;             ///< replies not sent yet; nothing is read while there are any
-  std::string control_;         ///< a control line that feed() came to: handled when the lines before it are in
-  uint64_t told_seq_ = 0;       ///< highest number acknowledged to the client
+  std::string out_;        ///< replies not sent yet; nothing is read while there are any
+  std::string control_;    ///< a control line that feed() came to: handled when the lines before it are in
+  uint64_t told_seq_ = 0;  ///< highest number acknowledged to the client
   bool first_line_ = true;
   bool acknowledged_ = false;   ///< the first line was a hello
   bool wants_replies_ = false;  ///< level above `none`
   bool backlog_ = false;        ///< feed() stopped before the lines it had were through
   bool end_of_input_ = false, draining_ = false;
-  bool closing_ = false;        ///< send what is to be said, then close
+  bool closing_ = false;  ///< send what is to be said, then close
   bool stopped_ = false;
 };
 

@@ -17,12 +17,13 @@ struct IndexEntry {
   Stream stream;
 };
 
-/// One piece of memory of fixed size that finished lines are rendered into: lines grow from the front, their index
-/// from the back. Written by the pipe thread alone; what a transaction has published never changes again, so readers
-/// on other threads need no lock (the journal's lock publishes).
+/// One piece of memory of fixed size that finished lines are rendered into: lines grow from the front, their
+/// index from the back. Written by the pipe thread alone; what a transaction has published never changes
+/// again, so readers on other threads need no lock (the journal's lock publishes).
 class Block {
  public:
-  explicit Block(size_t capacity) : data_(new char[capacity]), capacity_(capacity & ~(alignof(IndexEntry) - 1)) {}
+  explicit Block(size_t capacity)
+      : data_(new char[capacity]), capacity_(capacity & ~(alignof(IndexEntry) - 1)) {}
 
   size_t capacity() const { return capacity_; }
   /// Bytes a line may still have, its index entry set aside.

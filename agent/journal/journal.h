@@ -48,11 +48,12 @@ struct BatchSlice {
   uint32_t first_entry = 0, entry_count = 0;
 };
 
-/// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never change.
+/// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
+/// change.
 struct BatchView {
   std::vector<BatchSlice> slices;
   StreamSet streams;
-  Position begin = 0, end = 0;  ///< positions covered, records of other streams included
+  Position begin = 0, end = 0;      ///< positions covered, records of other streams included
   uint64_t records = 0, bytes = 0;  ///< of `streams` only
   Totals covered;                   ///< of everything between begin and end
   bool empty() const { return records == 0; }
@@ -74,9 +75,9 @@ BatchView first_records(const BatchView& batch, uint64_t records);
 /// When next() is content, and how much it hands out at most.
 struct BatchLimits {
   uint64_t records_max = 8192;
-  uint64_t bytes_max = 1 << 20;    ///< at least one record is handed out even if it is larger
-  uint64_t records_step = 1;       ///< hand out a multiple of this, as long as `linger_ns` has not passed
-  int64_t linger_ns = 0;           ///< how long the first waiting record may wait for a full step; -1: for ever
+  uint64_t bytes_max = 1 << 20;  ///< at least one record is handed out even if it is larger
+  uint64_t records_step = 1;     ///< hand out a multiple of this, as long as `linger_ns` has not passed
+  int64_t linger_ns = 0;         ///< how long the first waiting record may wait for a full step; -1: for ever
 };
 
 struct CursorStatus {
@@ -87,18 +88,22 @@ struct CursorStatus {
   uint64_t lag_records = 0, lag_bytes = 0;
 };
 
-/// One reader's place. next() and commit() from one thread (the sink's worker); status(), flush() and set_streams() from any.
-/// next() always starts at the committed position, so a batch that was not committed comes again.
+/// One reader's place. next() and commit() from one thread (the sink's worker); status(), flush() and
+/// set_streams() from any. next() always starts at the committed position, so a batch that was not committed
+/// comes again.
 class Cursor {
  public:
   virtual ~Cursor() = default;
-  /// Waits for records of its streams, at most `wait_ns` (-1: until they come, 0: not at all) or until `stop`. False: none.
+  /// Waits for records of its streams, at most `wait_ns` (-1: until they come, 0: not at all) or until
+  /// `stop`. False: none.
   virtual bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) = 0;
   /// Everything up to batch.end is done with. `batch` is what next() gave, or its first_records().
   virtual void commit(const BatchView& batch) = 0;
   virtual CursorStatus status() const = 0;
   /// What is there now is handed out without waiting for a full step (drain, reload, rotation).
   virtual void flush() = 0;
+  /// A next() that waits, or the next one, returns false soon.
+  virtual void wake() = 0;
   /// Which streams it reads of what is appended from now on; what lies before stays as it was, lag included.
   /// Takes back an end_here().
   virtual void set_streams(StreamSet streams) = 0;
@@ -116,15 +121,16 @@ struct JournalStatus {
   Totals totals;      ///< everything ever appended
 };
 
-/// The spine (delivery.md section 1): append-only, any number of cursors. append() and new_block() from the pipe thread;
-/// everything else from any thread.
+/// The spine (delivery.md section 1): append-only, any number of cursors. append() and new_block() from the
+/// pipe thread; everything else from any thread.
 class Journal {
  public:
   virtual ~Journal() = default;
-  /// taken: visible to all cursors. full: nothing changed, `transaction` is still the caller's; on_space is called once
-  /// there is room. failed: as full, but for good.
+  /// taken: visible to all cursors. full: nothing changed, `transaction` is still the caller's; on_space is
+  /// called once there is room. failed: as full, but for good.
   virtual AppendResult append(Transaction& transaction) = 0;
-  /// An empty block for at least `bytes_min` bytes of line; counts against the limit once a transaction in it is appended.
+  /// An empty block for at least `bytes_min` bytes of line; counts against the limit once a transaction in it
+  /// is appended.
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
@@ -133,8 +139,8 @@ class Journal {
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                               WhenFull when_full) = 0;
   virtual JournalStatus status() const = 0;
-  /// Called once after each append that answered `full`, when there is room, from the thread that made it; must not
-  /// call back into the journal.
+  /// Called once after each append that answered `full`, when there is room, from the thread that made it;
+  /// must not call back into the journal.
   virtual void on_space(std::function<void()> callback) = 0;
   /// A new limit, at once (reload).
   virtual void set_bytes_max(uint64_t bytes_max) = 0;

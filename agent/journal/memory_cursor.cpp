@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "agent/core/check.h"
 #include "agent/journal/memory_journal.h"
@@ -25,12 +26,19 @@ void MemoryCursor::move_to(Position position, const Totals& totals) {
   const auto& entries = journal_.entries_;
   uint64_t n = std::max(entry_number_, journal_.first_entry_number_) - journal_.first_entry_number_;
   while (n < entries.size() && entries[n].first + entries[n].t.entry_count < position) ++n;
-  start_at(position, totals, journal_.first_entry_number_ + n, n < entries.size() ? uint32_t(position - entries[n].first) : 0);
+  start_at(position, totals, journal_.first_entry_number_ + n,
+           n < entries.size() ? uint32_t(position - entries[n].first) : 0);
 }
 
 void MemoryCursor::flush() {
   std::lock_guard lock(journal_.mutex_);
   flush_until_ = journal_.position_;
+  journal_.appended_.notify_all();
+}
+
+void MemoryCursor::wake() {
+  std::lock_guard lock(journal_.mutex_);
+  woken_ = true;
   journal_.appended_.notify_all();
 }
 
@@ -43,7 +51,8 @@ void MemoryCursor::close_stretch() {
 void MemoryCursor::set_streams(StreamSet streams) {
   std::unique_lock lock(journal_.mutex_);
   close_stretch();
-  if (stretches_.back().end < journal_.position_)  // it had ended earlier: nothing of what came meanwhile is its own
+  if (stretches_.back().end <
+      journal_.position_)  // it had ended earlier: nothing of what came meanwhile is its own
     stretches_.push_back({{}, false, journal_.position_, journal_.totals_});
   stretches_.push_back({streams, true, 0, {}});
   flush_until_ = journal_.position_;
@@ -83,7 +92,8 @@ MemoryCursor::Sum MemoryCursor::between(const Totals& from, const Totals& upto) 
   return sum;
 }
 
-/// Jumps over what the journal has dropped (counted), and into the next stretch when this one holds nothing more.
+/// Jumps over what the journal has dropped (counted), and into the next stretch when this one holds nothing
+/// more.
 void MemoryCursor::catch_up() {
   if (position_ <= journal_.oldest()) {
     uint64_t gone = between(at_, journal_.oldest_totals()).records;
@@ -114,21 +124,23 @@ bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_
   auto deadline = steady_clock::now() + nanoseconds(wait_ns < 0 ? INT64_C(1) << 60 : wait_ns);
   auto wait_until = [&](auto time, auto condition) {
     ++journal_.waiting_;
-    journal_.appended_.wait_until(lock, stop, time, condition);
+    journal_.appended_.wait_until(lock, stop, time, [&] { return woken_ || condition(); });
     --journal_.waiting_;
   };
   if (lag_records() == 0) {
     if (wait_ns == 0) return false;
     wait_until(deadline, [&] { return lag_records() > 0 || ended(); });
-    if (lag_records() == 0) return false;
+    if (lag_records() == 0) return woken_ = false;
   }
   // The first record is there; a step may still have to fill up, at most for `linger`.
   if (!ready(limits)) {
-    auto linger = limits.linger_ns < 0 ? deadline : std::min(deadline, steady_clock::now() + nanoseconds(limits.linger_ns));
+    auto linger = limits.linger_ns < 0
+                      ? deadline
+                      : std::min(deadline, steady_clock::now() + nanoseconds(limits.linger_ns));
     wait_until(linger, [&] { return ready(limits); });
     if (limits.linger_ns < 0 && !ready(limits)) return false;
   }
-  if (stop.stop_requested()) return false;
+  if (stop.stop_requested() || std::exchange(woken_, false)) return false;
   catch_up();
   fill(out, limits);
   if (out.empty()) return false;
@@ -141,14 +153,16 @@ void MemoryCursor::fill(BatchView& out, const BatchLimits& limits) const {
   const Stretch& stretch = stretches_.front();
   const Position end = stretch.open ? journal_.position_ : stretch.end;
   const Totals& end_totals = stretch.open ? journal_.totals_ : stretch.end_totals;
-  uint64_t records_max = std::min(end_totals.records_of(stretch.streams) - at_.records_of(stretch.streams), limits.records_max);
+  uint64_t records_max =
+      std::min(end_totals.records_of(stretch.streams) - at_.records_of(stretch.streams), limits.records_max);
   if (records_max > limits.records_step) records_max -= records_max % limits.records_step;
   out.streams = stretch.streams;
   out.begin = out.end = position_;
   out.records = out.bytes = 0;
   out.covered = {};
   uint32_t record = record_;
-  for (uint64_t n = entry_number_ - journal_.first_entry_number_; n < journal_.entries_.size() && out.end < end; ++n, record = 0) {
+  for (uint64_t n = entry_number_ - journal_.first_entry_number_;
+       n < journal_.entries_.size() && out.end < end; ++n, record = 0) {
     const Transaction& t = journal_.entries_[n].t;
     uint64_t matching = t.totals.records_of(stretch.streams), bytes = t.totals.bytes_of(stretch.streams);
     bool whole = record == 0 && out.records + matching <= records_max && out.end + t.entry_count <= end &&
@@ -163,7 +177,9 @@ void MemoryCursor::fill(BatchView& out, const BatchLimits& limits) const {
     for (; record < t.entry_count && out.end < end; ++record) {
       const IndexEntry& e = t.block->entry(t.first_entry + record);
       bool mine = stretch.streams.has(e.stream);
-      if (mine && (out.records == records_max || (out.records > 0 && out.bytes + e.length > limits.bytes_max))) break;
+      if (mine &&
+          (out.records == records_max || (out.records > 0 && out.bytes + e.length > limits.bytes_max)))
+        break;
       if (mine) ++out.records, out.bytes += e.length;
       ++out.covered.records[size_t(e.stream)], out.covered.bytes[size_t(e.stream)] += e.length;
       ++slice.entry_count, ++out.end;

@@ -8,7 +8,8 @@ namespace weir {
 
 namespace {
 
-/// Transactions of one block are merged up to this many records: a cursor addresses records, not transactions.
+/// Transactions of one block are merged up to this many records: a cursor addresses records, not
+/// transactions.
 constexpr uint32_t kMergedRecordsMax = 1024;
 constexpr size_t kSpareBlocksMax = 2;
 constexpr size_t kSpareBlockBytesMax = 1 << 20;
@@ -35,13 +36,15 @@ class BlockPool {
  private:
   void give_back(std::unique_ptr<Block> block) {
     std::lock_guard lock(mutex_);
-    if (spare_.size() < kSpareBlocksMax && block->capacity() <= kSpareBlockBytesMax) spare_.push_back(std::move(block));
+    if (spare_.size() < kSpareBlocksMax && block->capacity() <= kSpareBlockBytesMax)
+      spare_.push_back(std::move(block));
   }
   std::mutex mutex_;
   std::vector<std::unique_ptr<Block>> spare_;
 };
 
-MemoryJournal::MemoryJournal(uint64_t bytes_max) : bytes_max_(bytes_max), pool_(std::make_shared<BlockPool>()) {}
+MemoryJournal::MemoryJournal(uint64_t bytes_max)
+    : bytes_max_(bytes_max), pool_(std::make_shared<BlockPool>()) {}
 
 MemoryJournal::~MemoryJournal() { WEIR_CHECK(cursors_.empty()); }
 
@@ -128,7 +131,8 @@ std::unique_ptr<Cursor> MemoryJournal::open_cursor(std::string_view, StreamSet s
   } else if (entries_.empty()) {
     cursor->start_at(position_, totals_, first_entry_number_, 0);
   } else {
-    cursor->start_at(position_, totals_, first_entry_number_ + entries_.size() - 1, entries_.back().t.entry_count);
+    cursor->start_at(position_, totals_, first_entry_number_ + entries_.size() - 1,
+                     entries_.back().t.entry_count);
   }
   cursors_.push_back(cursor.get());
   return cursor;
@@ -136,8 +140,14 @@ std::unique_ptr<Cursor> MemoryJournal::open_cursor(std::string_view, StreamSet s
 
 JournalStatus MemoryJournal::status() const {
   std::lock_guard lock(mutex_);
-  return {"memory",   held_bytes_, bytes_max_,           entries_.empty() ? 0 : entries_.front().t.received_ns,
-          position_, 0,           full_ ? "full" : "ok", totals_};
+  return {"memory",
+          held_bytes_,
+          bytes_max_,
+          entries_.empty() ? 0 : entries_.front().t.received_ns,
+          position_,
+          0,
+          full_ ? "full" : "ok",
+          totals_};
 }
 
 void MemoryJournal::set_bytes_max(uint64_t bytes_max) {
@@ -156,6 +166,8 @@ void MemoryJournal::tell_space(std::unique_lock<std::mutex>& lock) {
   if (callback) callback();
 }
 
-std::unique_ptr<Journal> make_memory_journal(uint64_t bytes_max) { return std::make_unique<MemoryJournal>(bytes_max); }
+std::unique_ptr<Journal> make_memory_journal(uint64_t bytes_max) {
+  return std::make_unique<MemoryJournal>(bytes_max);
+}
 
 }  // namespace weir

@@ -59,8 +59,8 @@ class MemoryJournal final : public Journal {
   size_t wanted_bytes_ = 0;  ///< what the append that answered `full` needs
 };
 
-/// Its place is kept lazily: when the journal has dropped what it has not read, that shows (and is counted) at its next
-/// look. Everything under the journal's lock.
+/// Its place is kept lazily: when the journal has dropped what it has not read, that shows (and is counted)
+/// at its next look. Everything under the journal's lock.
 class MemoryCursor final : public Cursor {
  public:
   MemoryCursor(MemoryJournal& journal, StreamSet streams, WhenFull when_full);
@@ -69,6 +69,7 @@ class MemoryCursor final : public Cursor {
   void commit(const BatchView& batch) override;
   CursorStatus status() const override;
   void flush() override;
+  void wake() override;
   void set_streams(StreamSet streams) override;
   void set_when_full(WhenFull when_full) override;
   void end_here() override;
@@ -105,7 +106,9 @@ class MemoryCursor final : public Cursor {
   uint32_t record_ = 0;            ///< this record of it
   uint64_t passed_ = 0, dropped_ = 0;
   Position flush_until_ = 0;  ///< up to here no step is waited for
-  bool out_ = false;          ///< a batch was handed out and not committed yet: it is alive whatever the journal drops
+  bool woken_ = false;
+  bool out_ =
+      false;  ///< a batch was handed out and not committed yet: it is alive whatever the journal drops
   Position out_end_ = 0;
   Totals out_covered_;
 };

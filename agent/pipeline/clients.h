@@ -12,12 +12,14 @@
 
 namespace weir {
 
-/// Sequence memory (interface.md section 2): what is remembered of numbered clients, least recently seen first out.
-/// Pipe thread only.
+/// Sequence memory (interface.md section 2): what is remembered of numbered clients, least recently seen
+/// first out. Pipe thread only.
 class ClientTable {
  public:
   explicit ClientTable(const Clock& clock) : clock_(clock) {}
-  void set_limits(int64_t memory_ns, size_t clients_max) { memory_ns_ = memory_ns, clients_max_ = clients_max; }
+  void set_limits(int64_t memory_ns, size_t clients_max) {
+    memory_ns_ = memory_ns, clients_max_ = clients_max;
+  }
   /// Finds or makes it, and marks it as seen now. Forgets who has been away for too long.
   std::shared_ptr<ClientState> see(const std::string& client_id, const Peer& peer);
   /// Most recently seen first.

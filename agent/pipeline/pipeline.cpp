@@ -30,8 +30,8 @@ void Pipeline::begin_turn() {
   format_rfc3339(turn_time_, turn_ns_);
 }
 
-/// A turn ends early when it has filled a block, so that a small read cannot become gigabytes in waiting, or when its
-/// replies become many.
+/// A turn ends early when it has filled a block, so that a small read cannot become gigabytes in waiting, or
+/// when its replies become many.
 bool Pipeline::turn_is_long(const Producer& producer) const {
   return !pending_.empty() || producer.rejects.size() >= kRejectsPerTurnMax;
 }
@@ -76,7 +76,8 @@ Intake Pipeline::on_last_frame(Producer& producer, std::string_view payload) {
   // Whole means: JSON to its end. A cut may also fall into a character.
   Fault fault = is_array_line(payload) ? splitter_.split(payload)
                                        : decoder_.decode(payload, producer.default_stream, fields_);
-  if (fault.reason != Reason::bad_json && fault.reason != Reason::bad_utf8) return on_frame(producer, payload);
+  if (fault.reason != Reason::bad_json && fault.reason != Reason::bad_utf8)
+    return on_frame(producer, payload);
   on_bad_frame(producer, Reason::truncated, payload, payload.size());
   return Intake::taken;
 }
@@ -87,8 +88,9 @@ void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view 
   bool numbered = reason != Reason::truncated && producer.client;
   uint64_t seq = numbered ? producer.next_seq++ : 0;
   if (numbered && is_duplicate(producer, seq)) return;
-  Fault fault{reason, 0, reason == Reason::truncated ? "the connection ended within the record"
-                                                     : "longer than limits.record_bytes_max"};
+  Fault fault{reason, 0,
+              reason == Reason::truncated ? "the connection ended within the record"
+                                          : "longer than limits.record_bytes_max"};
   reject(producer, seq, fault, head, length);
 }
 
@@ -115,7 +117,8 @@ void Pipeline::on_record(Producer& producer, std::string_view payload) {
     if (!verdict.kept()) {
       ++stats.received, ++stats.accepted;
       auto rule = stats.dropped_by_rule.find(verdict.dropped_by);
-      if (rule == stats.dropped_by_rule.end()) rule = stats.dropped_by_rule.emplace(verdict.dropped_by, 0).first;
+      if (rule == stats.dropped_by_rule.end())
+        rule = stats.dropped_by_rule.emplace(verdict.dropped_by, 0).first;
       ++rule->second;
       return;
     }
@@ -123,13 +126,15 @@ void Pipeline::on_record(Producer& producer, std::string_view payload) {
   render(producer, record);
 }
 
-void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view head, uint64_t length) {
+void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view head,
+                      uint64_t length) {
   ++producer.stats->received;
   ++producer.stats->rejected[size_t(fault.reason)];
   quarantine_.add_reject(turn_ns_, producer, seq, fault, head, length);
   if (seq > 0) producer.rejects.push_back({seq, fault});
-  log::sampled(log::Level::warn, producer.stats->name, "{}: record refused from {}: {} at byte {}: {}", producer.stats->name,
-               producer.peer.address, reason_name(fault.reason), fault.offset, fault.detail);
+  log::sampled(log::Level::warn, producer.stats->name, "{}: record refused from {}: {} at byte {}: {}",
+               producer.stats->name, producer.peer.address, reason_name(fault.reason), fault.offset,
+               fault.detail);
 }
 
 void Pipeline::render(Producer& producer, const RecordView& record) {
@@ -152,12 +157,15 @@ void Pipeline::render(Producer& producer, const RecordView& record) {
   open_.totals.bytes[size_t(record.fields.stream)] += bytes;
 }
 
-/// What the agent adds behind all sent fields (records.md section 2). A producer cannot forge them: one it sent is replaced.
+/// What the agent adds behind all sent fields (records.md section 2). A producer cannot forge them: one it
+/// sent is replaced.
 void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
   const FieldTable& f = record.fields;
   auto add = [&](Field field, auto&& write) {
-    if (f.sent(field)) edits_.replace(f[field].value);
-    else edits_.append(field_name(field));
+    if (f.sent(field))
+      edits_.replace(f[field].value);
+    else
+      edits_.append(field_name(field));
     write();
     edits_.end();
   };
@@ -170,16 +178,17 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
   if (!producer.stamp) return;
   add(Field::_peer, [&] {
     const Peer& peer = producer.peer;
-    edits_.text(peer.uid ? "{\"uid\":" + std::to_string(*peer.uid) + ",\"pid\":" + std::to_string(peer.pid) + "}"
-                         : "{\"uid\":null,\"pid\":null}");
+    edits_.text(peer.uid
+                    ? "{\"uid\":" + std::to_string(*peer.uid) + ",\"pid\":" + std::to_string(peer.pid) + "}"
+                    : "{\"uid\":null,\"pid\":null}");
   });
   add(Field::_received, time);
-  add(Field::_id, [&] {
-    edits_.text("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\"");
-  });
+  add(Field::_id,
+      [&] { edits_.text("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\""); });
 }
 
-/// Room for one line in the block. A full block closes what the turn has so far: its part of the turn is a transaction of its own.
+/// Room for one line in the block. A full block closes what the turn has so far: its part of the turn is a
+/// transaction of its own.
 char* Pipeline::reserve(Producer& producer, size_t bytes) {
   if (!block_ || block_->space() < bytes) {
     close_transaction(producer);
@@ -205,9 +214,12 @@ Intake Pipeline::on_turn_end(Producer& producer) {
   close_transaction(producer);
   if (producer.client) {
     uint64_t seq = producer.next_seq - 1;
-    if (closed_in_turn_) pending_.back().client = producer.client, pending_.back().seq = seq;
-    else if (!pending_.empty()) pending_.push_back({{}, producer.stats, producer.client, seq});  // behind those of others
-    else if (seq > producer.client->last_seq) producer.client->last_seq = seq;
+    if (closed_in_turn_)
+      pending_.back().client = producer.client, pending_.back().seq = seq;
+    else if (!pending_.empty())
+      pending_.push_back({{}, producer.stats, producer.client, seq});  // behind those of others
+    else if (seq > producer.client->last_seq)
+      producer.client->last_seq = seq;
   }
   closed_in_turn_ = false;
   if (turn_ns_ != 0) quarantine_.flush();

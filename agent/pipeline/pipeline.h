@@ -34,7 +34,8 @@ struct StreamStats {
   uint64_t records = 0, bytes = 0;
 };
 
-/// Frames in, transactions out: decode, number, process, render into the current block. Everything on the pipe thread.
+/// Frames in, transactions out: decode, number, process, render into the current block. Everything on the
+/// pipe thread.
 class Pipeline final : public FrameHandler {
  public:
   /// `journal`, `quarantine` (for refused input) and `clock` outlive it.
@@ -46,7 +47,8 @@ class Pipeline final : public FrameHandler {
 
   Intake on_frame(Producer& producer, std::string_view payload_untrusted) override;
   Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) override;
-  void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted, uint64_t length) override;
+  void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
+                    uint64_t length) override;
   Intake on_turn_end(Producer& producer) override;
   Result<Welcome> on_hello(Producer& producer, Hello hello) override;
   void on_close(Producer& producer) override;
@@ -72,7 +74,8 @@ class Pipeline final : public FrameHandler {
   Intake on_array(Producer& producer, std::string_view payload);
   bool is_duplicate(Producer& producer, uint64_t seq);
   bool turn_is_long(const Producer& producer) const;
-  void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload, uint64_t length);
+  void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload,
+              uint64_t length);
   void render(Producer& producer, const RecordView& record);
   void add_agent_fields(Producer& producer, const RecordView& record);
   char* reserve(Producer& producer, size_t bytes);

@@ -22,14 +22,14 @@ struct ContextDiffOptions {
   bool operator==(const ContextDiffOptions&) const = default;
 };
 
-/// The last context of each ctx_id (else trace_id), for the light form (`ctx`, `ctx_set`, `ctx_unset`). Bounded by the
-/// options; least recently used first out; an evicted id is remembered as such (bounded too), so that its next
-/// record carries `ctx_reset`. Survives reload. Pipe thread only.
+/// The last context of each ctx_id (else trace_id), for the light form (`ctx`, `ctx_set`, `ctx_unset`).
+/// Bounded by the options; least recently used first out; an evicted id is remembered as such (bounded too),
+/// so that its next record carries `ctx_reset`. Survives reload. Pipe thread only.
 class ContextMemory;
 std::shared_ptr<ContextMemory> make_context_memory();
 
 /// records.md section 5, all forms. `memory` and `clock` outlive the processor.
-std::unique_ptr<Processor> make_context_diff(const ContextDiffOptions& options, std::shared_ptr<ContextMemory> memory,
-                                             const Clock& clock);
+std::unique_ptr<Processor> make_context_diff(const ContextDiffOptions& options,
+                                             std::shared_ptr<ContextMemory> memory, const Clock& clock);
 
 }  // namespace weir

@@ -29,8 +29,9 @@ class Expression {
   std::unique_ptr<const Node> root_;
 };
 
-/// Severity of a level in any of its spellings (records.md section 6): trace 1, debug 5, info 9, warn 13, error 17, fatal 21 (the
-/// severity numbers of OpenTelemetry); 0 when unknown. `raw` is the JSON value: a string literal or a number.
+/// Severity of a level in any of its spellings (records.md section 6): trace 1, debug 5, info 9, warn 13,
+/// error 17, fatal 21 (the severity numbers of OpenTelemetry); 0 when unknown. `raw` is the JSON value: a
+/// string literal or a number.
 int level_severity(std::string_view raw);
 
 }  // namespace weir

@@ -13,9 +13,9 @@ struct Verdict {
   bool kept() const { return dropped_by.empty(); }
 };
 
-/// Caller: Pipeline, on the pipe thread, in order, one record at a time. Reads the original values only, whatever
-/// other processors do, and writes edits. Bounded state, no I/O, no clock but the one given at construction,
-/// no allocation per record on the steady path. Must not keep views of the record.
+/// Caller: Pipeline, on the pipe thread, in order, one record at a time. Reads the original values only,
+/// whatever other processors do, and writes edits. Bounded state, no I/O, no clock but the one given at
+/// construction, no allocation per record on the steady path. Must not keep views of the record.
 class Processor {
  public:
   virtual ~Processor() = default;

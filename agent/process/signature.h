@@ -17,7 +17,8 @@ struct SignatureOptions {
 /// Message signatures of msg_in and each element of msg_out (records.md section 4). `value` never passes.
 std::unique_ptr<Processor> make_signature(const SignatureOptions& options);
 
-/// Appends the canonical form (keys sorted by code point, no spaces, Python's json escapes, numbers as written).
+/// Appends the canonical form (keys sorted by code point, no spaces, Python's json escapes, numbers as
+/// written).
 void append_canonical(std::string_view value, std::string& out);
 
 }  // namespace weir

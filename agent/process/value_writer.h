@@ -29,7 +29,8 @@ class ValueWriter {
   /// text in between is taken along when it is just that.
   void take(const ContextSide& side, uint32_t begin, uint32_t end, bool comma = false) {
     const bool same_source = pending_.size() > 0 && side.text.data() == source_;
-    if (same_source && (is_neighbour(begin, comma) || (begin >= pending_.end && only_between(begin, comma)))) {
+    if (same_source &&
+        (is_neighbour(begin, comma) || (begin >= pending_.end && only_between(begin, comma)))) {
       pending_.end = end;
       return;
     }

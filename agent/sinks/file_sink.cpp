@@ -41,23 +41,57 @@ const SinkType kFileSinkType{
      {"jsonl"},
      "Appends records to a file, one JSON line each.",
      {
-         {"path", OptionType::path, "", "File to append to; relative to the working directory. Missing directories are made.",
-          {}, INT64_MIN, INT64_MAX, true},
+         {"path",
+          OptionType::path,
+          "",
+          "File to append to; relative to the working directory. Missing directories are made.",
+          {},
+          INT64_MIN,
+          INT64_MAX,
+          true},
          {"format", OptionType::choice, "jsonl", "How a record is written.", {"jsonl"}},
-         {"write_mode", OptionType::choice, "auto",
-          "`auto`: all that waits, in one write, nothing held back. `line`: one write per `flush_every_n` records "
-          "(default 1). `batch`: one write per `flush_every_n` records (default 100) or after `flush_every_ms`.",
+         {"write_mode",
+          OptionType::choice,
+          "auto",
+          "`auto`: all that waits, in one write, nothing held back. `line`: one write per `flush_every_n` "
+          "records "
+          "(default 1). `batch`: one write per `flush_every_n` records (default 100) or after "
+          "`flush_every_ms`.",
           {"auto", "line", "batch"}},
-         {"flush_every_n", OptionType::integer, "", "Records per write in the modes `line` and `batch`; null: the mode's default.",
-          {}, 1, 8192, false, true},
-         {"flush_every_ms", OptionType::integer, "100",
-          "Milliseconds after which records that wait for `flush_every_n` are written all the same; null: never.",
-          {}, 1, 86'400'000, false, true},
-         {"fsync_every_n", OptionType::integer, "", "One fdatasync after every n-th record; null: never.",
-          {}, 1, INT64_C(1) << 40, false, true},
+         {"flush_every_n",
+          OptionType::integer,
+          "",
+          "Records per write in the modes `line` and `batch`; null: the mode's default.",
+          {},
+          1,
+          8192,
+          false,
+          true},
+         {"flush_every_ms",
+          OptionType::integer,
+          "100",
+          "Milliseconds after which records that wait for `flush_every_n` are written all the same; null: "
+          "never.",
+          {},
+          1,
+          86'400'000,
+          false,
+          true},
+         {"fsync_every_n",
+          OptionType::integer,
+          "",
+          "One fdatasync after the write that holds every n-th record; null: never.",
+          {},
+          1,
+          INT64_C(1) << 40,
+          false,
+          true},
          {"mode", OptionType::file_mode, "0640", "Permissions of a file that is made."},
-         {"when_full", OptionType::choice, "block",
-          "When the journal is full of records that this sink has not written: `block` takes nothing more in, "
+         {"when_full",
+          OptionType::choice,
+          "block",
+          "When the journal is full of records that this sink has not written: `block` takes nothing more "
+          "in, "
           "`drop_oldest` skips (counted as dropped `lag`).",
           {"block", "drop_oldest"}},
      },
@@ -70,7 +104,9 @@ FileSink::FileSink(const Settings& s, const SinkContext& context)
       mode_(mode_t(s.integer("mode"))),
       line_mode_(s.text("write_mode") == "line"),
       step_mode_(s.text("write_mode") != "auto"),
-      flush_every_n_(!s.null("flush_every_n") ? uint64_t(s.integer("flush_every_n")) : line_mode_ ? 1 : 100),
+      flush_every_n_(!s.null("flush_every_n") ? uint64_t(s.integer("flush_every_n"))
+                     : line_mode_             ? 1
+                                              : 100),
       fsync_every_n_(s.null("fsync_every_n") ? 0 : uint64_t(s.integer("fsync_every_n"))),
       flush_every_ns_(s.null("flush_every_ms") ? -1 : s.integer("flush_every_ms") * 1'000'000),
       when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest),
@@ -97,7 +133,8 @@ Result<void> FileSink::open_or_create() {
     fd_ = io_.open(path_, flags | O_CREAT | O_EXCL, mode_);
   }
   if (fd_ >= 0) return {};
-  if (errno == ELOOP) return fail("cannot open " + path_ + ": it is a symbolic link; give the path of the file itself");
+  if (errno == ELOOP)
+    return fail("cannot open " + path_ + ": it is a symbolic link; give the path of the file itself");
   return fail(system_error("cannot open", path_));
 }
 
@@ -105,10 +142,14 @@ Result<void> FileSink::open() {
   if (auto opened = open_or_create(); !opened) return opened;
   struct stat st;
   std::string wrong;
-  if (io_.fstat(fd_, &st) != 0) wrong = system_error("cannot look at", path_);
-  else if (!S_ISREG(st.st_mode)) wrong = path_ + " is not a regular file; choose another path";
-  else if (st.st_uid != geteuid()) wrong = path_ + " belongs to another user; choose another path";
-  else if (st.st_nlink != 1) wrong = path_ + " has more than one hard link; choose another path";
+  if (io_.fstat(fd_, &st) != 0)
+    wrong = system_error("cannot look at", path_);
+  else if (!S_ISREG(st.st_mode))
+    wrong = path_ + " is not a regular file; choose another path";
+  else if (st.st_uid != geteuid())
+    wrong = path_ + " belongs to another user; choose another path";
+  else if (st.st_nlink != 1)
+    wrong = path_ + " has more than one hard link; choose another path";
   if (wrong.empty()) {
     if (auto cut = cut_unfinished_line(st.st_size); !cut) wrong = cut.error().message;
   }
@@ -117,13 +158,15 @@ Result<void> FileSink::open() {
   return fail(wrong);
 }
 
-/// What a crash left of a line would otherwise grow together with the next record: it goes to the quarantine. Only what fits
-/// there is taken away; anything longer is ended where it is, because it may be somebody's text.
+/// What a crash left of a line would otherwise grow together with the next record: it goes to the quarantine.
+/// Only what fits there is taken away; anything longer is ended where it is, because it may be somebody's
+/// text.
 Result<void> FileSink::cut_unfinished_line(off_t size) {
   char tail[kQuarantineRawBytesMax];
   size_t bytes = size_t(std::min<off_t>(size, sizeof tail));
   if (bytes == 0) return {};
-  if (io_.pread(fd_, tail, bytes, size - off_t(bytes)) != ssize_t(bytes)) return fail(system_error("cannot read", path_));
+  if (io_.pread(fd_, tail, bytes, size - off_t(bytes)) != ssize_t(bytes))
+    return fail(system_error("cannot read", path_));
   std::string_view text(tail, bytes);
   size_t lf = text.rfind('\n');
   if (lf == bytes - 1) return {};
@@ -131,7 +174,8 @@ Result<void> FileSink::cut_unfinished_line(off_t size) {
   bool fits = lf != std::string_view(tail, bytes).npos || off_t(bytes) == size;
   bool kept = false;
   if (fits && quarantine_) {
-    quarantine_->add_refusal(clock_.wall_ns(), name_, "truncated", "unfinished last line found in " + path_, 0, text);
+    quarantine_->add_refusal(clock_.wall_ns(), name_, "truncated", "unfinished last line found in " + path_,
+                             0, text);
     kept = quarantine_->flush();
   }
   if (kept) {
@@ -159,20 +203,21 @@ Delivery FileSink::deliver(const BatchView& batch, std::stop_token stop) {
     since_sync_ += line_bytes_.size();
     parts_.clear(), line_bytes_.clear();
     if (error.empty() && fsync_every_n_ && since_sync_ >= fsync_every_n_) {
-      since_sync_ = 0;
+      since_sync_ %= fsync_every_n_;
       if (io_.fdatasync(fd_) != 0) error = system_error("cannot fdatasync", path_);
     }
     if (error.empty() && stop.stop_requested() && records_done_ < batch.records) error = "stopped";
   };
   batch.for_each([&](std::string_view line, Stream) {
     if (!error.empty()) return;
-    bool follows = !parts_.empty() && static_cast<const char*>(parts_.back().iov_base) + parts_.back().iov_len == line.data();
-    if (follows) parts_.back().iov_len += line.size();
-    else parts_.push_back({const_cast<char*>(line.data()), line.size()});
+    bool follows = !parts_.empty() &&
+                   static_cast<const char*>(parts_.back().iov_base) + parts_.back().iov_len == line.data();
+    if (follows)
+      parts_.back().iov_len += line.size();
+    else
+      parts_.push_back({const_cast<char*>(line.data()), line.size()});
     line_bytes_.push_back(uint32_t(line.size()));
-    if (line_bytes_.size() == group_max || parts_.size() == IOV_MAX ||
-        (fsync_every_n_ && since_sync_ + line_bytes_.size() == fsync_every_n_))
-      flush();
+    if (line_bytes_.size() == group_max || parts_.size() == IOV_MAX) flush();
   });
   if (error.empty() && !line_bytes_.empty()) flush();
   return error.empty() ? Delivery::delivered() : Delivery::down(error, records_done_);

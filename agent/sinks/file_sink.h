@@ -8,9 +8,9 @@
 
 namespace weir {
 
-/// Appends records as JSON lines to one file (records.md section 8: write_mode, flush_every_n, flush_every_ms, fsync_every_n).
-/// Whole lines only: what a failed write left of a line is cut off again, and records that were written are not
-/// written twice when the batch comes again.
+/// Appends records as JSON lines to one file (records.md section 8: write_mode, flush_every_n,
+/// flush_every_ms, fsync_every_n). Whole lines only: what a failed write left of a line is cut off again, and
+/// records that were written are not written twice when the batch comes again.
 class FileSink final : public Sink {
  public:
   FileSink(const Settings& settings, const SinkContext& context);
@@ -41,7 +41,7 @@ class FileSink final : public Sink {
   uint64_t records_done_ = 0;  ///< of the batch in hand
   uint64_t since_sync_ = 0;    ///< records since the last fdatasync
   std::vector<iovec> parts_;
-  std::vector<iovec> left_;    ///< what of parts_ is still to be written
+  std::vector<iovec> left_;           ///< what of parts_ is still to be written
   std::vector<uint32_t> line_bytes_;  ///< of each line in parts_
 };
 

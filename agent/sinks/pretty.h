@@ -4,9 +4,10 @@
 
 namespace weir {
 
-/// Appends one record as a line (or a few) for people: time, stream, level or step, duration, service, message,
-/// context diff (`decision: "new" -> "approved"`), error, correlation id. `line` is a finished record; a line feed at its end
-/// is ignored. Everything of the record is escaped against terminal injection (security.md). Ends in a line feed.
+/// Appends one record as a line (or a few) for people: time, stream, level or step, duration, service,
+/// message, context diff (`decision: "new" -> "approved"`), error, correlation id. `line` is a finished
+/// record; a line feed at its end is ignored. Everything of the record is escaped against terminal injection
+/// (security.md). Ends in a line feed.
 void append_pretty(std::string& out, std::string_view line, bool colour);
 
 }  // namespace weir

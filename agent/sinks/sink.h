@@ -18,31 +18,38 @@ namespace weir {
 struct Delivery {
   enum class Kind {
     delivered,
-    retry,          ///< transient, at the other side
-    down,           ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, the rest comes again
+    retry,  ///< transient, at the other side
+    down,   ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, the rest comes
+            ///< again
     refused,        ///< permanent, for some records: to quarantine
     misconfigured,  ///< permanent, for all: slow retry, nothing thrown away
   };
   Kind kind = Kind::delivered;
-  std::string error;              ///< for all but delivered: what the other side or the system said
-  std::vector<uint64_t> refused;  ///< Kind::refused: indexes within the batch, ascending; the others were delivered
-  uint64_t done = 0;              ///< retry, down: the first `done` records of the batch are delivered all the same
+  std::string error;  ///< for all but delivered: what the other side or the system said
+  std::vector<uint64_t>
+      refused;        ///< Kind::refused: indexes within the batch, ascending; the others were delivered
+  uint64_t done = 0;  ///< retry, down: the first `done` records of the batch are delivered all the same
   static Delivery delivered() { return {}; }
-  static Delivery retry(std::string error, uint64_t done = 0) { return {Kind::retry, std::move(error), {}, done}; }
-  static Delivery down(std::string error, uint64_t done = 0) { return {Kind::down, std::move(error), {}, done}; }
+  static Delivery retry(std::string error, uint64_t done = 0) {
+    return {Kind::retry, std::move(error), {}, done};
+  }
+  static Delivery down(std::string error, uint64_t done = 0) {
+    return {Kind::down, std::move(error), {}, done};
+  }
   static Delivery misconfigured(std::string error) { return {Kind::misconfigured, std::move(error), {}, 0}; }
 };
 
-/// Where records leave: format and transport only. SinkRunner owns it and does batching, back-off, counting, quarantine
-/// and drain for all of them. Every call comes from the sink's own worker thread, one at a time: open(), then any
-/// number of deliver(), then close() once. After a retry answer what is not done comes again. close() is safe without open().
+/// Where records leave: format and transport only. SinkRunner owns it and does batching, back-off, counting,
+/// quarantine and drain for all of them. Every call comes from the sink's own worker thread, one at a time:
+/// open(), then any number of deliver(), then close() once. After a retry answer what is not done comes
+/// again. close() is safe without open().
 class Sink {
  public:
   virtual ~Sink() = default;
   /// Local only: create, check rights. Never the network. Called again after a failure.
   virtual Result<void> open() = 0;
-  /// May block until `stop`, and should then answer retry soon. Whole records only; what is delivered of the batch when
-  /// retry or down is answered is said in `done`, so that no record is written twice.
+  /// May block until `stop`, and should then answer retry soon. Whole records only; what is delivered of the
+  /// batch when retry or down is answered is said in `done`, so that no record is written twice.
   virtual Delivery deliver(const BatchView& batch, std::stop_token stop) = 0;
   virtual void close() noexcept = 0;
   /// How it wants its batches.

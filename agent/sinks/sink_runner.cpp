@@ -68,6 +68,12 @@ void SinkRunner::flush() {
   place_.cursor->flush();
 }
 
+void SinkRunner::reopen() {
+  reopen_ = true;
+  std::lock_guard lock(mutex_);
+  if (place_.cursor) place_.cursor->wake();
+}
+
 void SinkRunner::end_here() {
   std::lock_guard lock(mutex_);
   ended_ = true;
@@ -126,11 +132,12 @@ void SinkRunner::work(std::stop_token stop) {
   // A sink that nothing is routed to stays closed: its file is not made.
   if (reads_anything() && !open(stop)) return;
   while (!stop.stop_requested()) {
+    if (open_ && reopen_.exchange(false)) {
+      sink_->close();
+      open_ = false;
+      if (!open(stop)) return;
+    }
     if (place_.cursor->next(batch, limits, -1, stop)) {
-      if (open_ && reopen_.exchange(false)) {
-        sink_->close();
-        open_ = false;
-      }
       if (!open_ && !open(stop)) return;
       deliver(batch, stop);
     } else if (drained()) {
@@ -174,8 +181,10 @@ void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
       return;  // run() opens it again
     }
     bool misconfigured = d.kind == Delivery::Kind::misconfigured;
-    if (misconfigured) back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
-    else back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
+    if (misconfigured)
+      back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
+    else
+      back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
     if (d.done > 0) return;
   }
 }
@@ -192,11 +201,13 @@ void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {
     size_t i = 0, n = 0;
     batch.for_each([&](std::string_view line, Stream) {
       if (n < delivery.refused.size() && delivery.refused[n] == i++)
-        ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_, line.substr(0, line.size() - 1));
+        ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_,
+                                     line.substr(0, line.size() - 1));
     });
     quarantine_.flush();
-    log::sampled(log::Level::warn, "refused." + name_, "sink {}: {} records refused for good: {}; they are in the quarantine",
-                 name_, delivery.refused.size(), delivery.error);
+    log::sampled(log::Level::warn, "refused." + name_,
+                 "sink {}: {} records refused for good: {}; they are in the quarantine", name_,
+                 delivery.refused.size(), delivery.error);
   }
   std::lock_guard lock(mutex_);
   place_.cursor->commit(batch);
@@ -218,13 +229,15 @@ void SinkRunner::set_ok() {
 
 void SinkRunner::back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
                           std::stop_token stop) {
-  log::sampled(log::Level::error, "sink." + name_, "sink {}: {}: {}; its records wait in the journal", name_, state, error);
+  log::sampled(log::Level::error, "sink." + name_, "sink {}: {}: {}; its records wait in the journal", name_,
+               state, error);
   std::unique_lock lock(mutex_);
   ++place_.retries;
   state_ = state, last_error_ = error;
   backoff_ns_ = std::clamp(backoff_ns_ * 2, min_ns, max_ns);
   random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
-  int64_t wait = backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
+  int64_t wait =
+      backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
   retry_at_ns_ = clock_.monotonic_ns() + wait;
   changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait), [] { return false; });
 }

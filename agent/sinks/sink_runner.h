@@ -15,7 +15,8 @@
 
 namespace weir {
 
-/// One consistent look at a sink (interface.md section 4). routed = delivered + filtered + dropped + quarantined + lag.
+/// One consistent look at a sink (interface.md section 4). routed = delivered + filtered + dropped +
+/// quarantined + lag.
 struct SinkStatus {
   std::string name, type, state, last_error;
   StreamSet streams;
@@ -26,33 +27,36 @@ struct SinkStatus {
   int64_t conservation_error() const;
 };
 
-/// Counters and place of a sink: they belong to its name, and go from runner to runner when its options change.
+/// Counters and place of a sink: they belong to its name, and go from runner to runner when its options
+/// change.
 struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
   std::map<std::string, uint64_t> quarantined;
 };
 
-/// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting, quarantine and
-/// drain for every kind of sink. start() and stop() from the thread that changes the topology, status() from any.
+/// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting,
+/// quarantine and drain for every kind of sink. start() and stop() from the thread that changes the topology,
+/// status() from any.
 class SinkRunner {
  public:
-  SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink, SinkPlace place,
-             Quarantine& quarantine, const Clock& clock);
+  SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink,
+             SinkPlace place, Quarantine& quarantine, const Clock& clock);
   ~SinkRunner();
   void start();
-  /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without start().
+  /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without
+  /// start().
   SinkPlace stop();
   /// Which streams are its own; it keeps running.
   void set_streams(StreamSet streams);
   /// Writes what waits for a full step.
   void flush();
-  /// Closes and opens the sink before its next batch (SIGUSR1).
-  void reopen() { reopen_ = true; }
+  /// Closes and opens the sink between two batches, now (SIGUSR1).
+  void reopen();
   /// It was taken out of the configuration: it may still deliver what is its own (state `draining`).
   void end_here();
-  /// Hands out what waits for a full step, and waits until it has no lag, at most until `deadline_ns` (monotonic).
-  /// With `upto`: until it has passed that position.
+  /// Hands out what waits for a full step, and waits until it has no lag, at most until `deadline_ns`
+  /// (monotonic). With `upto`: until it has passed that position.
   bool wait_drained(int64_t deadline_ns, Position upto = UINT64_MAX);
   bool drained() const;
   SinkStatus status() const;
@@ -66,7 +70,8 @@ class SinkRunner {
   void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);
   void finish(const BatchView& batch, const Delivery& delivery);
-  void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns, std::stop_token stop);
+  void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
+                std::stop_token stop);
   void set_ok();
 
   const std::string name_, type_;

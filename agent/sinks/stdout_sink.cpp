@@ -23,36 +23,45 @@ std::unique_ptr<Sink> make_stdout(const Settings& settings, const SinkContext& c
 
 }  // namespace
 
-const SinkType kStdoutSinkType{
-    {"stdout",
-     {},
-     "Writes records to standard output.",
-     {
-         {"format", OptionType::choice, "auto",
-          "`json`: one JSON line per record. `pretty`: for people. `auto`: pretty on a terminal, json otherwise.",
-          {"auto", "json", "pretty"}},
-         {"when_full", OptionType::choice, "drop_oldest",
-          "When the journal is full of records that this sink has not written: `block` takes nothing more in, "
-          "`drop_oldest` skips (counted as dropped `lag`).",
-          {"block", "drop_oldest"}},
-     }},
-    make_stdout};
+const SinkType kStdoutSinkType{{"stdout",
+                                {},
+                                "Writes records to standard output.",
+                                {
+                                    {"format",
+                                     OptionType::choice,
+                                     "auto",
+                                     "`json`: one JSON line per record. `pretty`: for people. `auto`: pretty "
+                                     "on a terminal, json otherwise.",
+                                     {"auto", "json", "pretty"}},
+                                    {"when_full",
+                                     OptionType::choice,
+                                     "drop_oldest",
+                                     "When the journal is full of records that this sink has not written: "
+                                     "`block` takes nothing more in, "
+                                     "`drop_oldest` skips (counted as dropped `lag`).",
+                                     {"block", "drop_oldest"}},
+                                }},
+                               make_stdout};
 
 StdoutSink::StdoutSink(const Settings& s, const SinkContext&)
-    : when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest), format_(s.text("format")) {}
+    : when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest),
+      format_(s.text("format")) {}
 
 Result<void> StdoutSink::open() {
   terminal_ = isatty(STDOUT_FILENO);
   colour_ = terminal_ && !std::getenv("NO_COLOR");
   if (format_ == "auto") format_ = terminal_ ? "pretty" : "json";
   struct stat st;
-  if (fstat(STDOUT_FILENO, &st) != 0) return fail("standard output is closed; start the agent with one, or use a file sink");
+  if (fstat(STDOUT_FILENO, &st) != 0)
+    return fail("standard output is closed; start the agent with one, or use a file sink");
   fd_ = STDOUT_FILENO;
   // A description of our own can be non-blocking without changing that of whoever shares ours.
   if (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)) {
     int own = ::open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    if (own >= 0) fd_ = own, own_fd_ = true;
-    else if (errno == ENXIO) return fail("nobody reads standard output any more");
+    if (own >= 0)
+      fd_ = own, own_fd_ = true;
+    else if (errno == ENXIO)
+      return fail("nobody reads standard output any more");
   }
   return {};
 }
@@ -78,7 +87,8 @@ void StdoutSink::render(const BatchView& batch) {
   });
 }
 
-/// Records of the batch that are out. One that is half out counts: its rest is kept in text_ and goes first next time.
+/// Records of the batch that are out. One that is half out counts: its rest is kept in text_ and goes first
+/// next time.
 uint64_t StdoutSink::lines_out() const {
   uint64_t lines = uint64_t(std::ranges::upper_bound(line_ends_, written_) - line_ends_.begin());
   bool half = lines < line_ends_.size() && written_ > (lines == 0 ? rest_bytes_ : line_ends_[lines - 1]);
@@ -103,7 +113,8 @@ Delivery StdoutSink::deliver(const BatchView& batch, std::stop_token stop) {
     size_t bytes = text_.size() - written_;
     if (!own_fd_) bytes = std::min<size_t>(bytes, PIPE_BUF);
     ssize_t out = ::write(fd_, text_.data() + written_, bytes);
-    if (out > 0) written_ += size_t(out);
+    if (out > 0)
+      written_ += size_t(out);
     else if (errno != EINTR && errno != EAGAIN)
       return give_up(Delivery::down(std::string("cannot write to standard output: ") + std::strerror(errno)));
   }

@@ -106,7 +106,9 @@ TEST_CASE("a part of a batch may be committed; the rest comes again") {
     Filler fill(journal);
     auto cursor = journal.open_cursor("c", {Stream::trace}, StartAt::end, WhenFull::block);
     for (int i = 0; i < 4; ++i)
-      fill.append({{Stream::log, "l"}, {Stream::trace, "t" + std::to_string(2 * i)}, {Stream::trace, "t" + std::to_string(2 * i + 1)}});
+      fill.append({{Stream::log, "l"},
+                   {Stream::trace, "t" + std::to_string(2 * i)},
+                   {Stream::trace, "t" + std::to_string(2 * i + 1)}});
     BatchView batch;
     REQUIRE(cursor->next(batch, {}, 0, {}));
     BatchView part = first_records(batch, 3);
@@ -214,7 +216,8 @@ TEST_CASE("a drop_oldest cursor never holds the journal up, and what it missed i
   for_each_journal(kSmall, [](Journal& journal) {
     Filler fill(journal);
     auto cursor = journal.open_cursor("c", kAll, StartAt::end, WhenFull::drop_oldest);
-    for (int i = 0; i < 5000; ++i) REQUIRE(fill.append(Stream::log, std::to_string(i) + std::string(200, 'x')) == AppendResult::taken);
+    for (int i = 0; i < 5000; ++i)
+      REQUIRE(fill.append(Stream::log, std::to_string(i) + std::string(200, 'x')) == AppendResult::taken);
     CursorStatus before = cursor->status();
     CHECK(before.dropped_lag > 0);
     CHECK(before.routed == 5000);
@@ -307,7 +310,8 @@ TEST_CASE("any interleaving keeps the balance (seeded)") {
     std::vector<uint64_t> delivered;
     for (int i = 0; i < 4; ++i) {
       StreamSet streams = i == 0 ? kAll : StreamSet{kStreams[size_t(i)]};
-      cursors.push_back(journal.open_cursor("c", streams, StartAt::end, i < 2 ? WhenFull::block : WhenFull::drop_oldest));
+      cursors.push_back(
+          journal.open_cursor("c", streams, StartAt::end, i < 2 ? WhenFull::block : WhenFull::drop_oldest));
       delivered.push_back(0);
     }
     std::vector<std::pair<Stream, std::string>> waiting;
@@ -323,7 +327,8 @@ TEST_CASE("any interleaving keeps the balance (seeded)") {
         cursors[c]->commit(batch);
         delivered[c] += batch.records;
       }
-      if (random() % 200 == 0) cursors[c]->set_streams(random() % 2 ? kAll : StreamSet{kStreams[random() % 4]});
+      if (random() % 200 == 0)
+        cursors[c]->set_streams(random() % 2 ? kAll : StreamSet{kStreams[random() % 4]});
       CursorStatus s = cursors[c]->status();
       REQUIRE(s.passed == delivered[c] + s.dropped_lag);
       REQUIRE(s.routed == s.passed + s.lag_records);

@@ -36,7 +36,8 @@ const std::vector<Row>& rows() {
 
 /// One sink over a file of its own, fed from a journal.
 struct Bench {
-  explicit Bench(const Row& row, bool with_quarantine = false) : journal(make_memory_journal(16 << 20)), fill(*journal) {
+  explicit Bench(const Row& row, bool with_quarantine = false)
+      : journal(make_memory_journal(16 << 20)), fill(*journal) {
     const SinkType* type = find_sink_type(row.type);
     Settings settings = default_settings(type->type.options);
     settings.set("path", path);
@@ -134,7 +135,14 @@ TEST_CASE("a file: one write per record, per n records, one sync per n records")
   CHECK(writes(rows()[0]) == std::pair(1, 0));
   CHECK(writes(rows()[1]) == std::pair(20, 0));
   CHECK(writes(rows()[2]) == std::pair(7, 0));
-  CHECK(writes(rows()[3]) == std::pair(10, 10));
+  CHECK(writes(rows()[3]) == std::pair(1, 1));
+  CHECK(writes({"", "file", {{"write_mode", std::string("line")}, {"fsync_every_n", int64_t(2)}}}) ==
+        std::pair(20, 10));
+  CHECK(writes({"",
+                "file",
+                {{"write_mode", std::string("batch")},
+                 {"flush_every_n", int64_t(4)},
+                 {"fsync_every_n", int64_t(5)}}}) == std::pair(5, 4));
 }
 
 TEST_CASE("a file that is not ours to write is refused and left unharmed") {

@@ -1,6 +1,6 @@
 // Every Source runs this suite; a new kind is one row in `rows()`.
-#include <doctest/doctest.h>
 #include <arpa/inet.h>
+#include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -54,8 +54,14 @@ struct Row {
 };
 const std::vector<Row>& rows() {
   static const std::vector<Row> list{
-      {"unix", [](const test::TempDir& dir) -> std::vector<std::pair<const char*, OptionValue>> { return {{"path", dir / "s.sock"}}; }},
-      {"tcp", [](const test::TempDir&) -> std::vector<std::pair<const char*, OptionValue>> { return {{"bind", std::string("127.0.0.1:0")}}; }},
+      {"unix",
+       [](const test::TempDir& dir) -> std::vector<std::pair<const char*, OptionValue>> {
+         return {{"path", dir / "s.sock"}};
+       }},
+      {"tcp",
+       [](const test::TempDir&) -> std::vector<std::pair<const char*, OptionValue>> {
+         return {{"bind", std::string("127.0.0.1:0")}};
+       }},
   };
   return list;
 }
@@ -79,7 +85,8 @@ struct Bench {
   /// Until the condition, looked at on the pipe thread, holds; each look lets the pipe thread run in between.
   template <class Condition>
   void wait(Condition condition) {
-    for (int64_t deadline = system_clock().monotonic_ns() + 10'000'000'000; !pipe.call(condition); std::this_thread::yield())
+    for (int64_t deadline = system_clock().monotonic_ns() + 10'000'000'000; !pipe.call(condition);
+         std::this_thread::yield())
       REQUIRE(system_clock().monotonic_ns() < deadline);
   }
   int connect() const {
@@ -101,7 +108,9 @@ struct Bench {
     }
     return fd;
   }
-  static void send(int fd, const std::string& text) { REQUIRE(::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == ssize_t(text.size())); }
+  static void send(int fd, const std::string& text) {
+    REQUIRE(::send(fd, text.data(), text.size(), MSG_NOSIGNAL) == ssize_t(text.size()));
+  }
   /// Everything until the agent closes.
   static std::string read_to_end(int fd) {
     std::string out;
@@ -198,14 +207,19 @@ TEST_CASE("acknowledged: welcome, rejects and acks, sync, policy, error and clos
   for_each_source([](Bench& b) {
     REQUIRE(b.start());
     int fd = b.connect();
-    Bench::send(fd, "\n {\"weir\":\"hello\",\"client_id\":\"c\",\"ack\":\"durable\",\"next_seq\":5}\nr5\nr6\n{\"weir\":\"sync\",\"id\":[7]}\nr7\n");
+    Bench::send(fd,
+                "\n "
+                "{\"weir\":\"hello\",\"client_id\":\"c\",\"ack\":\"durable\",\"next_seq\":5}\nr5\nr6\n{"
+                "\"weir\":\"sync\",\"id\":[7]}\nr7\n");
     b.wait([&] { return b.handler.frames.size() == 3; });
     b.pipe.call([&] { b.source->push_policy("{\"y\":2}"); });
     Bench::send(fd, "{\"weir\":\"nonsense\"}\n");
     std::string replies = Bench::read_to_end(fd);
-    CHECK(replies.starts_with("{\"weir\":\"welcome\",\"proto\":[1,0],\"client_id\":\"c\",\"ack\":\"received\",\"last_seq\":0,"
-                              "\"limits\":{\"record_bytes_max\":262144},\"policy\":{\"x\":1}}\n"));
-    CHECK(replies.find("{\"weir\":\"ack\",\"seq\":6}\n{\"weir\":\"synced\",\"id\":[7],\"seq\":6}\n{\"weir\":\"ack\",\"seq\":7}\n") != replies.npos);
+    CHECK(replies.starts_with(
+        "{\"weir\":\"welcome\",\"proto\":[1,0],\"client_id\":\"c\",\"ack\":\"received\",\"last_seq\":0,"
+        "\"limits\":{\"record_bytes_max\":262144},\"policy\":{\"x\":1}}\n"));
+    CHECK(replies.find("{\"weir\":\"ack\",\"seq\":6}\n{\"weir\":\"synced\",\"id\":[7],\"seq\":6}\n{\"weir\":"
+                       "\"ack\",\"seq\":7}\n") != replies.npos);
     CHECK(replies.find("{\"weir\":\"policy\",\"policy\":{\"y\":2}}\n") != replies.npos);
     CHECK(replies.find("{\"weir\":\"error\",\"reason\":\"unknown_control\"") != replies.npos);
   });

@@ -9,13 +9,15 @@ namespace weir::test {
 /// The real files, but the n-th call fails (ENOSPC or EIO); a failing write may write a part first.
 class FaultyIo final : public Io {
  public:
-  int64_t fail_at = -1;        ///< number of the call that fails, from 0
-  size_t partial_bytes = 0;    ///< what a failing writev writes nevertheless
+  int64_t fail_at = -1;      ///< number of the call that fails, from 0
+  size_t partial_bytes = 0;  ///< what a failing writev writes nevertheless
   int64_t calls = 0;
   int writes = 0, syncs = 0;
   std::vector<size_t> write_sizes;
 
-  int open(const std::string& path, int flags, mode_t mode) override { return bad() ? fail(EACCES) : io_.open(path, flags, mode); }
+  int open(const std::string& path, int flags, mode_t mode) override {
+    return bad() ? fail(EACCES) : io_.open(path, flags, mode);
+  }
   ssize_t writev(int fd, const iovec* parts, int count) override {
     ++writes;
     if (!bad()) {
@@ -31,7 +33,9 @@ class FaultyIo final : public Io {
     }
     return fail(ENOSPC);
   }
-  ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override { return bad() ? fail(EIO) : io_.pread(fd, out, bytes, offset); }
+  ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override {
+    return bad() ? fail(EIO) : io_.pread(fd, out, bytes, offset);
+  }
   int ftruncate(int fd, off_t length) override { return io_.ftruncate(fd, length); }
   int fdatasync(int fd) override {
     ++syncs;
@@ -39,7 +43,9 @@ class FaultyIo final : public Io {
   }
   int fstat(int fd, struct stat* out) override { return bad() ? fail(EIO) : io_.fstat(fd, out); }
   int mkdir(const std::string& path, mode_t mode) override { return io_.mkdir(path, mode); }
-  int rename(const std::string& from, const std::string& to) override { return bad() ? fail(EIO) : io_.rename(from, to); }
+  int rename(const std::string& from, const std::string& to) override {
+    return bad() ? fail(EIO) : io_.rename(from, to);
+  }
   int close(int fd) override { return io_.close(fd); }
 
  private:

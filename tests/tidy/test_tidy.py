@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,8 +40,10 @@ LINES_MAX = 500
 
 
 def tracked(*patterns):
-    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "--", *patterns], stdout=subprocess.PIPE, check=False)
-    names = done.stdout.decode().split("\n")[:-1]
+    names = []
+    if shutil.which("git"):
+        done = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "--", *patterns], stdout=subprocess.PIPE, check=False)
+        names = done.stdout.decode().split("\n")[:-1]
     if not names:  # an exported tree without git
         names = [os.path.relpath(p, ROOT) for x in patterns for p in glob.glob(os.path.join(ROOT, "**", x), recursive=True)]
         names = [n for n in names if not n.startswith("build")]

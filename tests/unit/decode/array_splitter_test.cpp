@@ -61,6 +61,11 @@ TEST_CASE("a fault of grammar concerns the whole array line") {
 
 TEST_CASE("what is judged per element does not concern the array line") {
   CHECK(split("[\"\xFF\",\"\\ud800\",{\"a\":1,\"a\":2}]") == "\"\xFF\"|\"\\ud800\"|{\"a\":1,\"a\":2}|");
-  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
-  CHECK(split(deep).size() == deep.size() - 2 + 1);
+}
+
+TEST_CASE("an array line may be as deep as its elements may be, and one more") {
+  const std::string most = std::string(65, '[') + std::string(65, ']');
+  CHECK(split(most).size() == most.size() - 2 + 1);
+  CHECK(split("[" + most + "]") == "too_deep@65");
+  CHECK(split(std::string(100'000, '[')) == "too_deep@65");
 }

@@ -13,19 +13,24 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-/// Feeds `input` in reads of the given sizes (the last size repeats) and shows each line as text; too long ones as `!LENGTH`.
-Lines read_in(const std::string& input, const std::vector<size_t>& sizes, size_t record_bytes_max = 1000, bool stop_early = false) {
+/// Feeds `input` in reads of the given sizes (the last size repeats) and shows each line as text; too long
+/// ones as `!LENGTH`.
+Lines read_in(const std::string& input, const std::vector<size_t>& sizes, size_t record_bytes_max = 1000,
+              bool stop_early = false) {
   ReadBuffer shared;
   shared.record_bytes_max = record_bytes_max;
   Lines out;
   {
     LineReader reader(shared);
     Line line;
-    auto show = [&] { out.push_back(line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload)); };
+    auto show = [&] {
+      out.push_back(line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload));
+    };
     size_t at = 0, n = 0;
     while (at < input.size()) {
       auto space = reader.space();
-      size_t bytes = std::min<size_t>({sizes[std::min(n++, sizes.size() - 1)], space.size(), input.size() - at});
+      size_t bytes =
+          std::min<size_t>({sizes[std::min(n++, sizes.size() - 1)], space.size(), input.size() - at});
       std::memcpy(space.data(), input.data() + at, bytes);
       at += bytes;
       reader.filled(bytes);
@@ -41,7 +46,9 @@ Lines read_in(const std::string& input, const std::vector<size_t>& sizes, size_t
     }
     auto space = reader.space();
     (void)space;
-    if (reader.last(line)) out.push_back("last:" + (line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload)));
+    if (reader.last(line))
+      out.push_back("last:" +
+                    (line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload)));
     reader.put_aside();
   }
   CHECK(shared.aside_bytes == 0);

@@ -70,10 +70,12 @@ TEST_CASE_FIXTURE(Fixture, "what no rule changes stays byte for byte") {
   CHECK(journalled() == Lines{odd, log_line(1)});
 }
 
-TEST_CASE_FIXTURE(Fixture, "ts is added where a log, telemetry or monitoring record has none, never to a trace") {
+TEST_CASE_FIXTURE(Fixture,
+                  "ts is added where a log, telemetry or monitoring record has none, never to a trace") {
   send(producer, {R"({"stream":"log"})", R"({"stream":"metrics","ts":null,"v":1})", R"({"stream":"trace"})"});
   std::string now = rfc3339(clock.wall_ns());
-  CHECK(journalled() == Lines{R"({"stream":"log","ts":")" + now + "\"}", R"({"stream":"metrics","ts":")" + now + R"(","v":1})",
+  CHECK(journalled() == Lines{R"({"stream":"log","ts":")" + now + "\"}",
+                              R"({"stream":"metrics","ts":")" + now + R"(","v":1})",
                               R"({"stream":"trace"})"});
 }
 
@@ -82,7 +84,8 @@ TEST_CASE_FIXTURE(Fixture, "a stamp comes from the agent, whatever the producer 
   producer.peer.pid = 7;
   send(producer, {R"({"stream":"trace","_peer":"forged"})"});
   std::string now = rfc3339(clock.wall_ns());
-  CHECK(journalled() == Lines{R"({"stream":"trace","_peer":{"uid":1000,"pid":7},"_received":")" + now + R"(","_id":"1"})"});
+  CHECK(journalled() ==
+        Lines{R"({"stream":"trace","_peer":{"uid":1000,"pid":7},"_received":")" + now + R"(","_id":"1"})"});
 }
 
 TEST_CASE_FIXTURE(Fixture, "an array of records is several, each judged for itself") {
@@ -127,7 +130,8 @@ TEST_CASE_FIXTURE(Fixture, "numbers: what was disposed of is recognised, gaps ar
   CHECK(next.next_seq == 10);
 }
 
-TEST_CASE_FIXTURE(Fixture, "a client belongs to the uid that used it first, and one connection serves it at a time") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a client belongs to the uid that used it first, and one connection serves it at a time") {
   bool told = false;
   REQUIRE(pipeline.on_hello(producer, {"c", 1, [&] { told = true; }}));
   Producer other = make_producer();
@@ -166,7 +170,8 @@ TEST_CASE_FIXTURE(Fixture, "a last line counts when it is whole, else it is trun
   last(log_line(1).substr(0, 20));
   CHECK(producer.next_seq == 1);
   CHECK(producer.stats->rejected[size_t(Reason::truncated)] == 1);
-  last(R"({"stream":"log)" "\xc3");
+  last(R"({"stream":"log)"
+       "\xc3");
   last("[" + log_line(1));
   CHECK(producer.stats->rejected[size_t(Reason::truncated)] == 3);
   last(log_line(1));
@@ -203,10 +208,12 @@ TEST_CASE_FIXTURE(Fixture, "a refusal leaves one line in the quarantine that nam
   hello(producer, "c", 1);
   send(producer, {"\xff\x01"});
   std::string line = test::read_file(dir / "quarantine/rejected.jsonl");
-  CHECK(line == R"({"time":")" + rfc3339(clock.wall_ns()) +
-                    R"(","source":"local","peer":{"uid":1000,"pid":0},"client_id":"c","seq":1,"reason":"bad_utf8","detail":)" +
-                    line.substr(line.find("\"detail\":") + 9, line.find(",\"offset\"") - line.find("\"detail\":") - 9) +
-                    R"(,"offset":0,"length":2,"raw_base64":"/wE="})" + "\n");
+  CHECK(
+      line ==
+      R"({"time":")" + rfc3339(clock.wall_ns()) +
+          R"(","source":"local","peer":{"uid":1000,"pid":0},"client_id":"c","seq":1,"reason":"bad_utf8","detail":)" +
+          line.substr(line.find("\"detail\":") + 9, line.find(",\"offset\"") - line.find("\"detail\":") - 9) +
+          R"(,"offset":0,"length":2,"raw_base64":"/wE="})" + "\n");
 }
 
 }  // namespace
