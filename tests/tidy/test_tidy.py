@@ -1,4 +1,5 @@
 """Rules that matter, as tests (style.md, habit 6). Reads the sources; runs only `weir check`."""
+import fnmatch
 import glob
 import os
 import re
@@ -44,9 +45,9 @@ def tracked(*patterns):
     if shutil.which("git"):
         done = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "--", *patterns], stdout=subprocess.PIPE, check=False)
         names = done.stdout.decode().split("\n")[:-1]
-    if not names:  # an exported tree without git
-        names = [os.path.relpath(p, ROOT) for x in patterns for p in glob.glob(os.path.join(ROOT, "**", x), recursive=True)]
-        names = [n for n in names if not n.startswith("build")]
+    if not names:  # no git here: as it would match, where `*` goes on across folders
+        everything = (os.path.relpath(os.path.join(top, name), ROOT) for top, _, files in os.walk(ROOT) for name in files)
+        names = [n for n in everything if not n.startswith(("build", ".git/")) and any(fnmatch.fnmatch(n, x) for x in patterns)]
     return sorted(n for n in names if os.path.isfile(os.path.join(ROOT, n)))
 
 
