@@ -1,6 +1,5 @@
 """Rules that matter, as tests (style.md, habit 6). Reads the sources; runs only `weir check`."""
 import fnmatch
-import glob
 import os
 import re
 import shutil
