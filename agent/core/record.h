@@ -25,11 +25,12 @@ enum class JsonType : uint8_t { null, boolean, number, string, object, array };
 /// reads. clang-format off
 #define WEIR_FIELDS(X)                                                                                      \
   X(stream)                                                                                                 \
-  X(service) X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario) X(step_name) X(t_enter) \
-      X(t_exit) X(status) X(kind) X(message) X(logger) X(name) X(rule) X(line_no) X(step_index)             \
-          X(work_index) X(msg_out_count) X(duration_ms) X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx)       \
-              X(ctx_set) X(ctx_unset) X(ctx_id) X(msg_in) X(msg_out) X(attributes) X(resource) X(error)     \
-                  X(ts) X(level) X(ctx_reset) X(_peer) X(_received)                                         \
+  X(service)                                                                                                \
+  X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario) X(step_name) X(t_enter) X(t_exit)  \
+      X(status) X(kind) X(message) X(logger) X(name) X(rule) X(line_no) X(step_index) X(work_index)         \
+          X(msg_out_count) X(duration_ms) X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx) X(ctx_set)          \
+              X(ctx_unset) X(ctx_id) X(msg_in) X(msg_out) X(attributes) X(resource) X(error) X(ts) X(level) \
+                  X(ctx_reset) X(_peer) X(_received)                                                        \
                       X(_id) /* what the agent adds: found so that none stands twice */
 /// clang-format on
 enum class Field : uint8_t {
