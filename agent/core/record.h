@@ -21,18 +21,17 @@ struct Span {
 
 enum class JsonType : uint8_t { null, boolean, number, string, object, array };
 
-/// Reserved top-level fields: those whose type is checked (records.md section 7), and those that the agent
-/// reads. clang-format off
-#define WEIR_FIELDS(X)                                                                                      \
-  X(stream)                                                                                                 \
-  X(service)                                                                                                \
-  X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario) X(step_name) X(t_enter) X(t_exit)  \
-      X(status) X(kind) X(message) X(logger) X(name) X(rule) X(line_no) X(step_index) X(work_index)         \
-          X(msg_out_count) X(duration_ms) X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx) X(ctx_set)          \
-              X(ctx_unset) X(ctx_id) X(msg_in) X(msg_out) X(attributes) X(resource) X(error) X(ts) X(level) \
-                  X(ctx_reset) X(_peer) X(_received)                                                        \
-                      X(_id) /* what the agent adds: found so that none stands twice */
-/// clang-format on
+/// Reserved top-level fields: those whose type is checked (records.md section 7), those that the agent reads,
+/// and those that it adds (found so that none stands twice).
+// clang-format off
+#define WEIR_FIELDS(X)                                                                         \
+  X(stream) X(service) X(trace_id) X(span_id) X(parent_span_id) X(correlation_id) X(scenario)  \
+  X(step_name) X(t_enter) X(t_exit) X(status) X(kind) X(message) X(logger) X(name) X(rule)     \
+  X(line_no) X(step_index) X(work_index) X(msg_out_count) X(duration_ms)                       \
+  X(ctx_before) X(ctx_after) X(ctx_diff) X(ctx) X(ctx_set) X(ctx_unset) X(ctx_id)              \
+  X(msg_in) X(msg_out) X(attributes) X(resource) X(error) X(ts) X(level)                       \
+  X(ctx_reset) X(_peer) X(_received) X(_id)
+// clang-format on
 enum class Field : uint8_t {
 #define WEIR_FIELD_ENUM(name) name,
   WEIR_FIELDS(WEIR_FIELD_ENUM)
