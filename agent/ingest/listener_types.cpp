@@ -1,7 +1,5 @@
 #include <arpa/inet.h>
-#include <grp.h>
 #include <netdb.h>
-#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>

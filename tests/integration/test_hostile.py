@@ -1,4 +1,5 @@
 """Producers and surroundings that mean harm, or are just broken: the agent stays up, bounded, and fair to the others."""
+import http.client
 import json
 import os
 import signal
@@ -174,6 +175,39 @@ class Surroundings(harness.AgentTest):
         agent.wait_delivered("a", 100)
         self.assertEqual([r["message"] for r in agent.records("a.jsonl")], ["old %d" % i for i in range(100)])
         self.assertEqual([r["message"] for r in agent.records("b.jsonl")], ["new %d" % i for i in range(100)])
+
+    def test_sigterm_does_not_wait_for_a_reload_that_waits(self):
+        os.mkdir(self.path("a.jsonl"))  # the sink cannot write, so its records cannot drain
+        text = 'sinks: {a: {type: jsonl, path: "@/a.jsonl", write_mode: %s}}\nstreams: {log: {sinks: [a]}}\n'
+        agent = self.start(text % "auto")
+        agent.send_plain([log("held")])
+        self.write_config(text % "line")
+        waiting = [threading.Thread(target=self.reload_until_closed, args=(agent,)) for _ in range(2)]
+        for t in waiting:
+            t.start()
+        agent.wait_status(lambda s: s["sinks"]["a"]["lag_records"] == 1, "the record waits")
+        agent.proc.send_signal(signal.SIGTERM)
+        self.assertEqual(agent.proc.wait(harness.DEADLINE_S), 1)  # one record stayed behind, and that is said
+        agent.stopped = True
+        self.assertIn("1 records undelivered", agent.stderr())
+        for sign in harness.FAULT_SIGNS:
+            self.assertNotIn(sign, agent.stderr())
+        for t in waiting:
+            t.join()
+
+    def reload_until_closed(self, agent):
+        try:
+            agent.http("POST", "/v1/reload", {"wait": True})
+        except (OSError, http.client.HTTPException):
+            pass  # the agent went away before it could answer
+
+    def test_the_trace_path_takes_no_sink_from_another_stream(self):
+        config = self.write_config('sinks: {trace_jsonl: {type: jsonl, path: "@/a.jsonl"}}\n'
+                                   'streams: {trace: {sinks: [trace_jsonl]}, log: {sinks: [trace_jsonl]}}\n')
+        code, said = self.start_fails(["--config", config, "--trace-path", self.path("p.jsonl")])
+        self.assertEqual(code, 78)
+        self.assertIn("trace_jsonl", said)
+        self.assertFalse(os.path.exists(self.path("p.jsonl")))
 
     def test_a_change_that_needs_a_restart_is_forgotten_when_it_is_taken_back(self):
         text = SMALL_JOURNAL + 'control: {path: "@/%s.sock"}\n'

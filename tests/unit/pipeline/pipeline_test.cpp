@@ -203,6 +203,36 @@ TEST_CASE("a full journal pauses the intake; nothing is lost, and a client is to
   CHECK(f.producer.stats->journalled == sent);
 }
 
+TEST_CASE("a turn of refusals behind a full journal is its own client's affair") {
+  Fixture f(1 << 20);
+  f.hello(f.producer, "a", 1);
+  Producer other = f.make_producer();
+  f.hello(other, "b", 1);
+  std::string big = kLog + "\"" + std::string(100'000, 'x') + "\"}";
+  uint64_t sent = 0;
+  do REQUIRE(++sent < 100);
+  while (f.send(f.producer, {big}) == Intake::taken);
+  CHECK(f.send(other, {"bad", "bad"}) == Intake::pause);
+  CHECK(other.client->last_seq == 0);
+  while (f.pipeline.retry_pending() == Intake::pause) REQUIRE(!f.journalled().empty());
+  CHECK(f.producer.client->last_seq == sent);
+  CHECK(other.client->last_seq == 2);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a refused line that is sent again is a duplicate, not refused twice") {
+  hello(producer, "c", 1);
+  send(producer, {"bad", "[1"});
+  pipeline.on_bad_frame(producer, Reason::too_long, "x", 300'000);
+  pipeline.on_turn_end(producer);
+  Producer again = make_producer();
+  CHECK(hello(again, "c", 1) == 3);
+  send(again, {"bad", "[1"});
+  pipeline.on_bad_frame(again, Reason::too_long, "x", 300'000);
+  pipeline.on_turn_end(again);
+  CHECK(again.stats->duplicate == 3);
+  CHECK(again.rejects.empty());
+}
+
 TEST_CASE_FIXTURE(Fixture, "a refusal leaves one line in the quarantine that names all of it") {
   producer.stats->name = "local";
   hello(producer, "c", 1);
