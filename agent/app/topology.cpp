@@ -7,6 +7,7 @@
 #include "agent/core/check.h"
 #include "agent/core/json.h"
 #include "agent/core/log.h"
+#include "agent/sinks/common_options.h"
 
 namespace weir {
 namespace {
@@ -108,9 +109,10 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
   WEIR_CHECK(type);
   auto sink = type->make(config.settings, {config.name, io_, clock_, &quarantine_of(config.name)});
   if (!place.cursor)
-    place.cursor = journal_->open_cursor(config.name, streams, StartAt::end, sink->when_full());
+    place.cursor =
+        journal_->open_cursor(config.name, streams, start_of(config.settings), lag_limit_of(config.settings));
   else
-    place.cursor->set_streams(streams), place.cursor->set_when_full(sink->when_full());
+    place.cursor->set_streams(streams), place.cursor->set_lag_limit(lag_limit_of(config.settings));
   return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink), std::move(place),
                                       quarantine_of(config.name), clock_);
 }

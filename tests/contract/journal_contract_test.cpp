@@ -256,7 +256,7 @@ TEST_CASE("a cursor that turns from block to drop_oldest lets a full journal go 
     journal.on_space([&] { ++told; });
     uint64_t taken = 0;
     while (fill.append(Stream::log, std::string(1000, 'x')) == AppendResult::taken) REQUIRE(++taken < 1000);
-    cursor->set_when_full(WhenFull::drop_oldest);
+    cursor->set_lag_limit(WhenFull::drop_oldest);
     CHECK(told == 1);
     CHECK(fill.append(Stream::log, "again") == AppendResult::taken);
     CHECK(cursor->status().dropped_lag > 0);
