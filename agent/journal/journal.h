@@ -87,6 +87,7 @@ struct BatchLimits {
   uint64_t bytes_max = 1 << 20;  ///< at least one record is handed out even if it is larger
   uint64_t records_step = 1;     ///< hand out a multiple of this, as long as `linger_ns` has not passed
                                  ///< and there is less than `bytes_max`
+  uint64_t bytes_step = UINT64_MAX;  ///< so many bytes that wait are as good as a full step
   int64_t linger_ns = 0;         ///< how long the first waiting record may wait for a full step; -1: for ever
 };
 
@@ -142,6 +143,8 @@ class Journal {
   /// An empty block for at least `bytes_min` bytes of line; counts against the limit once a transaction in it
   /// is appended.
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
+  /// Its own name, random when it was made and never again: what positions belong to. RFC 4122 text form.
+  virtual const std::string& uuid() const = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
   /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.

@@ -9,10 +9,9 @@ namespace weir {
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kRetryMin = 100 * kMillisecond, kRetryMax = 30'000 * kMillisecond;
 // Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
 constexpr int64_t kDownMin = 100 * kMillisecond, kDownMax = 2'000 * kMillisecond;
-constexpr int64_t kMisconfiguredRetry = 10'000 * kMillisecond;
+constexpr int64_t kRetryAfterMax = 300'000 * kMillisecond;  // delivery.md section 2
 
 uint64_t sum(const std::map<std::string, uint64_t>& counters) {
   uint64_t total = 0;
@@ -37,6 +36,7 @@ SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, st
       streams_(streams),
       random_(uint64_t(clock.wall_ns()) | 1) {
   WEIR_CHECK(sink_ && place_.cursor);
+  sink_->resume(std::move(place_.unfinished));
 }
 
 SinkRunner::~SinkRunner() { stop(); }
@@ -54,6 +54,7 @@ SinkPlace SinkRunner::stop() {
   if (open_) sink_->close();
   open_ = false;
   std::lock_guard lock(mutex_);
+  place_.unfinished = sink_->unfinished();
   return std::exchange(place_, {});
 }
 
@@ -128,7 +129,6 @@ void SinkRunner::run(std::stop_token stop) {
 
 void SinkRunner::work(std::stop_token stop) {
   BatchView batch;
-  const BatchLimits limits = sink_->batch_limits();
   // A sink that nothing is routed to stays closed: its file is not made.
   if (reads_anything() && !open(stop)) return;
   while (!stop.stop_requested()) {
@@ -137,7 +137,7 @@ void SinkRunner::work(std::stop_token stop) {
       open_ = false;
       if (!open(stop)) return;
     }
-    if (place_.cursor->next(batch, limits, -1, stop)) {
+    if (place_.cursor->next(batch, sink_->batch_limits(), -1, stop)) {
       if (!open_ && !open(stop)) return;
       deliver(batch, stop);
     } else if (drained()) {
@@ -170,9 +170,9 @@ bool SinkRunner::open(std::stop_token stop) {
 void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
   for (attempts_ = 1; !stop.stop_requested(); ++attempts_) {
     Delivery d = sink_->deliver(batch, stop);
-    bool delivered = d.kind == Delivery::Kind::delivered || d.kind == Delivery::Kind::refused;
-    if (delivered) return finish(batch, d);
-    if (d.done > 0) commit(first_records(batch, d.done));
+    keep_refused(batch, d.refused);
+    if (d.kind == Delivery::Kind::delivered) return finish(batch, d);
+    if (d.done > 0) commit(first_records(batch, d.done), d.refused.size());
     if (stop.stop_requested()) return;
     if (d.kind == Delivery::Kind::down) {
       sink_->close();
@@ -181,34 +181,41 @@ void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
       return;  // run() opens it again
     }
     bool misconfigured = d.kind == Delivery::Kind::misconfigured;
+    const Backoff backoff = sink_->backoff();
     if (misconfigured)
-      back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
+      back_off("misconfigured", d.error, backoff.misconfigured_ns, backoff.misconfigured_ns, stop);
     else
-      back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
+      back_off("retrying", d.error, backoff.min_ns, backoff.max_ns, stop, d.retry_after_ns);
     if (d.done > 0) return;
   }
 }
 
-void SinkRunner::commit(const BatchView& part) {
+void SinkRunner::commit(const BatchView& part, uint64_t refused) {
   std::lock_guard lock(mutex_);
   place_.cursor->commit(part);
-  place_.delivered += part.records;
+  place_.delivered += part.records - refused;
+  if (refused > 0) place_.quarantined["refused"] += refused;
+  backoff_ns_ = 0;
   changed_.notify_all();
 }
 
+void SinkRunner::keep_refused(const BatchView& batch, const std::vector<Refusal>& refused) {
+  if (refused.empty()) return;
+  uint64_t i = 0;
+  size_t n = 0;
+  batch.for_each([&](std::string_view line, Stream) {
+    if (n == refused.size() || refused[n].record != i++) return;
+    quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", refused[n].answer, refused[n].attempts,
+                            line.substr(0, line.size() - 1));
+    ++n;
+  });
+  quarantine_.flush();
+  log::sampled(log::Level::warn, "refused." + name_,
+               "sink {}: {} records refused for good: {}; they are in the quarantine", name_, refused.size(),
+               refused.back().answer);
+}
+
 void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {
-  if (!delivery.refused.empty()) {
-    size_t i = 0, n = 0;
-    batch.for_each([&](std::string_view line, Stream) {
-      if (n < delivery.refused.size() && delivery.refused[n] == i++)
-        ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_,
-                                     line.substr(0, line.size() - 1));
-    });
-    quarantine_.flush();
-    log::sampled(log::Level::warn, "refused." + name_,
-                 "sink {}: {} records refused for good: {}; they are in the quarantine", name_,
-                 delivery.refused.size(), delivery.error);
-  }
   std::lock_guard lock(mutex_);
   place_.cursor->commit(batch);
   place_.delivered += batch.records - delivery.refused.size();
@@ -228,7 +235,7 @@ void SinkRunner::set_ok() {
 }
 
 void SinkRunner::back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
-                          std::stop_token stop) {
+                          std::stop_token stop, int64_t at_least_ns) {
   log::sampled(log::Level::error, "sink." + name_, "sink {}: {}: {}; its records wait in the journal", name_,
                state, error);
   std::unique_lock lock(mutex_);
@@ -238,6 +245,7 @@ void SinkRunner::back_off(const char* state, const std::string& error, int64_t m
   random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
   int64_t wait =
       backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
+  wait = std::max(wait, std::min(at_least_ns, kRetryAfterMax));
   retry_at_ns_ = clock_.monotonic_ns() + wait;
   changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait), [] { return false; });
 }

@@ -33,6 +33,7 @@ struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
   std::map<std::string, uint64_t> quarantined;
+  std::vector<RequestBounds> unfinished;
 };
 
 /// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting,
@@ -65,13 +66,14 @@ class SinkRunner {
  private:
   void run(std::stop_token stop);
   void work(std::stop_token stop);
-  void commit(const BatchView& part);
+  void commit(const BatchView& part, uint64_t refused);
   bool reads_anything() const;
   void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);
+  void keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
   void finish(const BatchView& batch, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
-                std::stop_token stop);
+                std::stop_token stop, int64_t at_least_ns = 0);
   void set_ok();
 
   const std::string name_, type_;
