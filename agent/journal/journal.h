@@ -55,6 +55,8 @@ Totals& operator+=(Totals& to, const Totals& more);
 struct BatchSlice {
   std::shared_ptr<Block> block;
   uint32_t first_entry = 0, entry_count = 0;
+  Position begin = 0;  ///< position before its first entry
+  Totals before;  ///< of everything from the batch's begin to there; slices may leave out what lies between
 };
 
 /// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
