@@ -113,7 +113,8 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
         journal_->open_cursor(config.name, streams, start_of(config.settings), lag_limit_of(config.settings));
   else
     place.cursor->set_streams(streams), place.cursor->set_lag_limit(lag_limit_of(config.settings));
-  return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink), std::move(place),
+  return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink),
+                                      BatchFilter::make(config.settings), std::move(place),
                                       quarantine_of(config.name), clock_);
 }
 

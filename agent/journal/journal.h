@@ -55,6 +55,8 @@ Totals& operator+=(Totals& to, const Totals& more);
 struct BatchSlice {
   std::shared_ptr<Block> block;
   uint32_t first_entry = 0, entry_count = 0;
+  Position begin = 0;  ///< position before its first entry
+  Totals before;  ///< of everything from the batch's begin to there; slices may leave out what lies between
 };
 
 /// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
@@ -87,8 +89,8 @@ struct BatchLimits {
   uint64_t bytes_max = 1 << 20;  ///< at least one record is handed out even if it is larger
   uint64_t records_step = 1;     ///< hand out a multiple of this, as long as `linger_ns` has not passed
                                  ///< and there is less than `bytes_max`
-  uint64_t bytes_step = UINT64_MAX;  ///< so many bytes that wait are as good as a full step
   int64_t linger_ns = 0;         ///< how long the first waiting record may wait for a full step; -1: for ever
+  uint64_t bytes_step = UINT64_MAX;  ///< so many bytes that wait are as good as a full step
 };
 
 struct CursorStatus {

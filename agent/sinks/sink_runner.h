@@ -11,6 +11,7 @@
 #include "agent/core/clock.h"
 #include "agent/core/quarantine.h"
 #include "agent/journal/journal.h"
+#include "agent/sinks/batch_filter.h"
 #include "agent/sinks/sink.h"
 
 namespace weir {
@@ -32,17 +33,18 @@ struct SinkStatus {
 struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
-  std::map<std::string, uint64_t> quarantined;
-  std::vector<RequestBounds> unfinished;
+  std::map<std::string, uint64_t> filtered, quarantined;
+  std::vector<RequestBounds> unfinished = {};
 };
 
-/// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting,
-/// quarantine and drain for every kind of sink. start() and stop() from the thread that changes the topology,
-/// status() from any.
+/// Owns a sink, its filter, its cursor and its one worker thread; does batching, back-off with jitter,
+/// counting, quarantine and drain for every kind of sink. start() and stop() from the thread that changes the
+/// topology, status() from any.
 class SinkRunner {
  public:
   SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink,
-             SinkPlace place, Quarantine& quarantine, const Clock& clock);
+             std::unique_ptr<BatchFilter> filter, SinkPlace place, Quarantine& quarantine,
+             const Clock& clock);
   ~SinkRunner();
   void start();
   /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without
@@ -66,18 +68,22 @@ class SinkRunner {
  private:
   void run(std::stop_token stop);
   void work(std::stop_token stop);
-  void commit(const BatchView& part, uint64_t refused);
+  bool next(BatchView& batch, BatchView& own, std::stop_token stop);
+  bool next_passing(BatchView& batch, BatchView& own, std::stop_token stop);
+  /// Everything before record number `records` of `own`, and what the filter keeps back before that.
+  void commit(const BatchView& batch, const BatchView& own, uint64_t records, uint64_t refused);
   bool reads_anything() const;
-  void deliver(const BatchView& batch, std::stop_token stop);
+  void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   bool open(std::stop_token stop);
   void keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
-  void finish(const BatchView& batch, const Delivery& delivery);
+  void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
                 std::stop_token stop, int64_t at_least_ns = 0);
   void set_ok();
 
   const std::string name_, type_;
   std::unique_ptr<Sink> sink_;
+  std::unique_ptr<BatchFilter> filter_;  // null: everything passes
   Quarantine& quarantine_;
   const Clock& clock_;
   mutable std::mutex mutex_;  // counters, state and commit together, so that one status() is one moment
@@ -86,7 +92,7 @@ class SinkRunner {
   StreamSet streams_;
   std::string state_ = "ok", last_error_;
   int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
-  uint64_t attempts_ = 0, random_;
+  uint64_t random_;
   bool open_ = false, ended_ = false;
   std::atomic<bool> reopen_ = false;
   std::jthread worker_;
