@@ -103,6 +103,12 @@ HttpResponseReader::State HttpResponseReader::feed(std::string_view bytes) {
 
 HttpResponseReader::State HttpResponseReader::Impl::feed() {
   while (!buffer.empty()) {
+    if (!parser->got_some()) {
+      // Some servers leave out the space before an empty reason, which Beast insists on.
+      static constexpr size_t kStatusEnd = std::string_view("HTTP/1.1 200").size();
+      if (buffer.size() <= kStatusEnd) return State::more;
+      if (buffer[kStatusEnd] == '\r') buffer.insert(kStatusEnd, 1, ' ');
+    }
     const bool in_header = !parser->is_header_done();
     error_code ec;
     const size_t taken = parser->put(boost::asio::buffer(buffer), ec);
