@@ -57,6 +57,7 @@ class Peer:
 
     def __init__(self, receiver, sock):
         self.receiver, self.sock, self.buffer = receiver, sock, b""
+        self.served = False  # a behaviour's own mark
 
     def fill(self):
         got = self.sock.recv(65536)
