@@ -106,6 +106,8 @@ HttpResponseReader::State HttpResponseReader::Impl::feed() {
     if (!parser->got_some()) {
       // Some servers leave out the space before an empty reason, which Beast insists on.
       static constexpr size_t kStatusEnd = std::string_view("HTTP/1.1 200").size();
+      if (!std::string_view("HTTP/1.").starts_with(std::string_view(buffer).substr(0, 7)))
+        return failed("it is not HTTP/1.1");
       if (buffer.size() <= kStatusEnd) return State::more;
       if (buffer[kStatusEnd] == '\r') buffer.insert(kStatusEnd, 1, ' ');
     }
