@@ -12,8 +12,9 @@
 namespace weir {
 namespace {
 
-/// After a stop is asked for, what is under way may still be answered: that saves sending it again.
-constexpr int64_t kLastAnswersNs = 100'000'000;
+/// When a stop is asked for, a request may still be answered until it is this old: that saves sending it
+/// again. One that has been out for longer is not waited for.
+constexpr int64_t kLastAnswersNs = 200'000'000;
 
 std::string text_or_empty(const Settings& s, std::string_view option) {
   return s.null(option) ? std::string() : s.text(option);
@@ -128,7 +129,7 @@ Delivery HttpSink::deliver(const BatchView& batch, std::stop_token stop) {
   Trouble trouble;
   int64_t end_ns = INT64_MAX;
   while (clock_.monotonic_ns() < end_ns) {
-    if (stop.stop_requested() && end_ns == INT64_MAX) end_ns = clock_.monotonic_ns() + kLastAnswersNs;
+    if (stop.stop_requested() && end_ns == INT64_MAX) end_ns = last_start_ns_ + kLastAnswersNs;
     if (trouble.kind == Delivery::Kind::delivered && end_ns == INT64_MAX) start_requests(batch);
     for (auto& lane : lanes_)
       if (lane->connection.busy() && lane->connection.step()) take_outcome(*lane, trouble);
@@ -158,6 +159,7 @@ void HttpSink::start_requests(const BatchView& batch) {
     key_ += std::to_string(next->last);
     lane->request.make(*head_, batch, next->first, next->last, key_);
     lane->connection.start(&lane->request.parts());
+    last_start_ns_ = clock_.monotonic_ns();
   }
 }
 

@@ -65,6 +65,7 @@ class HttpSink final : public Sink {
   std::vector<pollfd> polled_;
   std::string key_base_, key_;  ///< `<uuid>-`, and a whole key
   StreamSet key_streams_;
+  int64_t last_start_ns_ = 0;  ///< of a request
 };
 
 extern const SinkType kHttpSinkType;

@@ -31,7 +31,7 @@ struct Delivery {
     misconfigured,  ///< permanent, for all: slow retry, nothing thrown away
   };
   Kind kind = Kind::delivered;
-  std::string error;  ///< for all but delivered: what the other side or the system said
+  std::string error;                  ///< for all but delivered: what the other side or the system said
   std::vector<Refusal> refused = {};  ///< ascending, all within what is done; the others were delivered
   uint64_t done = 0;  ///< all but delivered: the first `done` records of the batch are done with all the same
   int64_t retry_after_ns = 0;  ///< retry: what the other side asked for; the back-off is never shorter

@@ -163,7 +163,7 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
   BatchLimits limits = wanted;
   limits.records_max = std::max(wanted.records_max, kHeldRecordsMax);
   limits.bytes_max = kHeldBytesMax;
-  limits.records_step = 1;
+  limits.records_step = 1, limits.bytes_step = UINT64_MAX;
   while (place_.cursor->next(batch, limits, -1, stop)) {
     const bool grown = batch.records >= limits.records_step;
     filter_->judge(batch);

@@ -1,11 +1,12 @@
 """The `http` sink against a receiver whose connections fail in every way: nothing lost, nothing doubled for who looks at keys."""
 import contextlib
+import os
 import signal
 import socket
 import threading
 
 import harness
-from http_receiver import ForwardTest, answer, endless, lines_of, lost_answer, raw, stall
+from http_receiver import ForwardTest, answer, endless, good, lines_of, lost_answer, raw, stall
 
 
 def reset(peer, _=None):
@@ -37,6 +38,19 @@ class Faults(ForwardTest):
         self.assertRegex(sink["last_error"], says)
         self.assertTrue(sink["last_error"].startswith("POST http://127.0.0.1:%d/in: " % receiver.port), sink["last_error"])
         return receiver
+
+    def black_hole(self):
+        """An address whose queue is full: no SYN is answered."""
+        full = socket.socket()
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        sockets = [full] + [socket.socket() for _ in range(3)]
+        for sock in sockets:
+            self.addCleanup(sock.close)
+        for filler in sockets[1:]:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        return "127.0.0.1:%d" % full.getsockname()[1]
 
     def test_refused_connections(self):
         receiver = self.receiver()
@@ -160,6 +174,46 @@ class Faults(ForwardTest):
                 self.assertEqual(agent.wait_exit(), 1)  # drain_timeout, then it says what stays behind
                 self.assertLess(harness.time.monotonic() - start, 2)
                 self.assertIn("3 records stay behind", agent.stderr())
+
+    def test_the_stop_waits_for_no_connection_either(self):
+        """A full queue answers no SYN; a server that says nothing in the handshake; a proxy that says nothing."""
+        hole = self.black_hole()
+        silent = self.receiver(at_connect=[lambda peer: peer.until_closed()] * 10)
+        for url, env in (("http://%s/" % hole, {}), ("https://127.0.0.1:%d/" % silent.port, {}), ("https://h.invalid/", {"https_proxy": "http://127.0.0.1:%d" % silent.port})):
+            with self.subTest(url):
+                agent = self.forward(None, "connect_timeout: 60s", url=url, env=env)
+                before = silent.connections
+                agent.send_plain(lines_of(3))
+                if hole not in url:
+                    harness.wait_for(lambda: silent.connections > before, "connected")
+                start = harness.time.monotonic()
+                agent.signal(signal.SIGTERM)
+                self.assertEqual(agent.wait_exit(), 1)
+                self.assertLess(harness.time.monotonic() - start, 2)
+
+    def test_connecting_has_a_limit_and_a_silent_address_costs_no_more(self):
+        hole = self.black_hole()
+        agent = self.forward(None, "connect_timeout: 200ms", url="http://%s/" % hole)
+        agent.send_plain(lines_of(3))
+        status = agent.wait_status(lambda s: s["sinks"]["fwd"]["last_error"], "an error")
+        self.assertIn("Connection timed out", status["sinks"]["fwd"]["last_error"])
+        agent.stop(exit_code=1)
+
+    def test_a_stop_waits_a_moment_for_an_answer_that_is_under_way(self):
+        answer_now = threading.Event()
+
+        def hold(peer, request):
+            answer_now.wait(harness.DEADLINE_S)
+            return good(peer, request)
+        receiver = self.receiver(script=[hold])
+        agent = self.forward(receiver, "timeout: 20s")
+        agent.send_plain(lines_of(3))
+        harness.wait_for(lambda: receiver.requests, "under way")
+        agent.signal(signal.SIGTERM)
+        harness.wait_for(lambda: not os.path.exists(self.path("in.sock")), "stopping")
+        answer_now.set()
+        self.assertEqual(agent.wait_exit(), 0)
+        self.assertEqual([r.bounds() for r in receiver.taken], [(1, 3)])
 
     def test_a_name_that_cannot_be_looked_up(self):
         agent = self.forward(None, url="http://no-such-host.invalid/in")
