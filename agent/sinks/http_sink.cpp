@@ -56,7 +56,9 @@ HttpSink::HttpSink(const Settings& s, const SinkContext& context)
       plan_(uint64_t(s.integer("batch.records")), uint64_t(s.integer("batch.bytes"))) {
   if (!authorization_.empty()) add_with_last_word(mask_, authorization_);
   if (!s.null("auth.basic.password")) mask_.add(s.secret("auth.basic.password"));
-  for (const auto& [name, value] : s.secrets("headers")) add_with_last_word(mask_, value.value);
+  for (const auto& [name, value] : s.secrets("headers"))
+    if (value.shown == "***" || value.shown.find("${") != std::string::npos)  // others are shown anyway
+      add_with_last_word(mask_, value.value);
 }
 
 Result<void> HttpSink::open() {
