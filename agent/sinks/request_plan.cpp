@@ -19,7 +19,7 @@ void RequestPlan::begin(const BatchView& batch) {
   uint64_t planned = 0;  // records before this are in a request
   for (Request& request : requests_) {
     if (request.last <= batch.begin) continue;  // passed
-    place(request);
+    find_records(request);
     const bool whole =
         request.first > batch.begin && request.last <= batch.end && request.begin < request.end;
     const bool later = request.first > batch.end;
@@ -34,11 +34,15 @@ void RequestPlan::begin(const BatchView& batch) {
   requests_.swap(next_);
 }
 
-/// Finds its records in the batch.
-void RequestPlan::place(Request& request) const {
+void RequestPlan::find_records(Request& request) const {
   const auto from = std::ranges::lower_bound(records_, request.first, {}, &Record::ordinal);
   const auto upto = std::ranges::upper_bound(records_, request.last, {}, &Record::ordinal);
   request.begin = uint64_t(from - records_.begin()), request.end = uint64_t(upto - records_.begin());
+}
+
+void RequestPlan::count(Request& request) const {
+  request.records = request.end - request.begin, request.bytes = 0;
+  for (uint64_t n = request.begin; n < request.end; ++n) request.bytes += records_[n].bytes;
 }
 
 void RequestPlan::cut(uint64_t begin, uint64_t end) {
@@ -50,6 +54,7 @@ void RequestPlan::cut(uint64_t begin, uint64_t end) {
     Request& request = next_.emplace_back();
     request.first = records_[begin].ordinal, request.last = records_[upto - 1].ordinal;
     request.begin = begin, request.end = upto;
+    request.records = upto - begin, request.bytes = bytes;
     begin = upto;
   }
 }
@@ -91,6 +96,7 @@ void RequestPlan::refused(Position first, std::string answer) {
   half.begin = middle, half.first = records_[middle].ordinal;
   request.end = middle, request.last = records_[middle - 1].ordinal;
   request.state = half.state = State::waiting;
+  count(request), count(half);
   requests_.insert(requests_.begin() + ptrdiff_t(i) + 1, std::move(half));
 }
 
@@ -110,15 +116,15 @@ RequestPlan::Progress RequestPlan::finish() {
   requests_.erase(requests_.begin(), requests_.begin() + ptrdiff_t(finished));
   unfinished_records_ = unfinished_bytes_ = 0;
   for (const Request& request : requests_)
-    for (uint64_t n = std::max(request.begin, out.done); n < request.end; ++n)
-      ++unfinished_records_, unfinished_bytes_ += records_[n].bytes;
+    unfinished_records_ += request.records, unfinished_bytes_ += request.bytes;
   return out;
 }
 
 std::vector<RequestBounds> RequestPlan::unfinished() const {
   std::vector<RequestBounds> out;
   for (const Request& request : requests_)
-    out.push_back({request.first, request.last, request.state == State::delivered});
+    out.push_back(
+        {request.first, request.last, request.records, request.bytes, request.state == State::delivered});
   return out;
 }
 
@@ -126,8 +132,9 @@ void RequestPlan::resume(const std::vector<RequestBounds>& requests) {
   for (const RequestBounds& bounds : requests) {
     Request& request = requests_.emplace_back();
     request.first = bounds.first, request.last = bounds.last;
+    request.records = bounds.records, request.bytes = bounds.bytes;
     if (bounds.delivered) request.state = State::delivered;
-    unfinished_records_ += bounds.last - bounds.first + 1;  // at most: other streams lie between
+    unfinished_records_ += bounds.records, unfinished_bytes_ += bounds.bytes;
   }
 }
 

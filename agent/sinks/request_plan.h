@@ -18,8 +18,9 @@ namespace weir {
 class RequestPlan {
  public:
   struct Request {
-    Position first = 0, last = 0;  ///< ordinals of its first and its last record, counted from 1
-    uint64_t begin = 0, end = 0;   ///< its records by their index within the batch; empty: not in it
+    Position first = 0, last = 0;     ///< ordinals of its first and its last record, counted from 1
+    uint64_t begin = 0, end = 0;      ///< its records by their index within the batch; empty: not in it
+    uint64_t records = 0, bytes = 0;  ///< how many, and of how many bytes
     enum class State { waiting, running, delivered, refused } state = State::waiting;
     uint64_t attempts = 0;    ///< requests its records were part of
     std::string answer = {};  ///< refused
@@ -58,7 +59,8 @@ class RequestPlan {
     uint32_t bytes;
   };
   size_t index_of(Position first) const;
-  void place(Request& request) const;
+  void find_records(Request& request) const;
+  void count(Request& request) const;
   void cut(uint64_t begin, uint64_t end);
 
   const uint64_t records_max_, bytes_max_;

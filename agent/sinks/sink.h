@@ -53,6 +53,7 @@ struct Backoff {
 /// Records that go together in one request, by their ordinals in the journal.
 struct RequestBounds {
   Position first = 0, last = 0;
+  uint64_t records = 0, bytes = 0;
   bool delivered = false;  ///< but not what lies before
 };
 

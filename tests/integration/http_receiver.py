@@ -223,14 +223,17 @@ class Receiver:
             threading.Thread(target=self._serve, args=(sock, at_connect), daemon=True).start()
 
     def _serve(self, sock, at_connect):
-        plain = sock
         try:
             peer = Peer(self, sock)
             if at_connect:
                 at_connect(peer)
                 return
             if self.tls:
+                with self.lock:
+                    self.open.discard(sock)  # wrapping takes its descriptor
                 peer.sock = sock = self.tls.wrap_socket(sock, server_side=True)
+                with self.lock:
+                    self.open.add(sock)
             while True:
                 request = peer.read_request()
                 with self.lock:
@@ -244,7 +247,7 @@ class Receiver:
             self.errors.append(repr(error))
         finally:
             with self.lock:
-                self.open.discard(plain)
+                self.open.discard(sock)
             sock.close()
 
 

@@ -131,6 +131,13 @@ class Requests(ForwardTest):
         self.assertEqual(receiver.connections, 5)
         self.assertIsNone(agent.sink("fwd")["last_error"])
 
+    def test_a_name_with_several_addresses(self):
+        """localhost may be ::1 first, where nobody listens."""
+        receiver = self.receiver()
+        agent = self.forward(receiver, url=receiver.url(host="localhost"))
+        self.send_more(agent, receiver, 0)
+        self.assertIsNone(agent.sink("fwd")["last_error"])
+
     def test_one_that_is_closed_as_the_request_comes_is_none_either(self):
         def hang_up_unheard(peer, request):
             if peer.served:
@@ -157,6 +164,7 @@ class Requests(ForwardTest):
             counter["all"] += 1
             mood = counter["all"] % 7
             if mood == 2:
+                counter["lost"] += 1
                 return lost_answer(peer, request)
             if mood in (3, 5):
                 return answer(503)(peer, request)
@@ -166,9 +174,8 @@ class Requests(ForwardTest):
         lines = lines_of(20_000)
         self.send_and_check(agent, receiver, lines)
         self.assertEqual(collections.Counter(receiver.records()), collections.Counter(lines))
-        twice = [key for key, n in collections.Counter(r.key for r in receiver.taken).items() if n > 1]
-        self.assertEqual(len(receiver.taken) - len({r.key for r in receiver.taken}), len(twice))
-        self.assertLessEqual(len(twice), counter["all"] / 7 + 1, "only what lost its answer came twice")
+        again = len(receiver.taken) - len({r.key for r in receiver.taken})
+        self.assertLessEqual(again, counter["lost"], "only what lost its answer came again")
 
     def test_four_at_once(self):
         barrier = threading.Barrier(4)
@@ -190,10 +197,10 @@ class Requests(ForwardTest):
         agent.send_plain(lines_of(120))
         harness.wait_for(lambda: agent.sink("fwd")["state"] == "retrying", "retrying")
         agent.send_plain(lines_of(200, 120))
-        self.write_config(self.config(receiver.url(), "timeout: 2s, batch: {records: 400, linger: 5ms}"))
+        self.write_config(self.config(receiver.url(), "timeout: 2s, batch: {records: 400, bytes: 1KiB, linger: 5ms}"))
         self.assertEqual(self.weir("reload").returncode, 0)
         self.wait_all(agent, 320)
-        self.assertEqual({r.bounds() for r in receiver.requests}, {(1, 120), (121, 320)})
+        self.assertEqual([b for b in sorted({r.bounds() for r in receiver.requests}) if b[0] <= 121][0], (1, 120))
         self.assertEqual(receiver.records(), lines_of(320))
 
     def test_a_changed_filter_changes_the_keys(self):

@@ -1,4 +1,5 @@
 """The `http` sink over TLS and by way of proxies."""
+import os
 import shutil
 import socket
 import ssl
@@ -62,6 +63,34 @@ class Tls(TlsTest):
         receiver = self.receiver(tls=self.good_tls())
         self.check_good(receiver, self.tls(), lines_of(3000))
         self.assertEqual(receiver.connections, 1)
+
+    def test_a_kept_connection_that_was_closed_as_idle_is_no_failure(self):
+        receiver = self.receiver(tls=self.good_tls())
+        agent = self.forward(receiver, self.tls())
+        for n in range(4):
+            agent.send_plain(lines_of(10, 10 * n))
+            agent.wait_delivered("fwd", 10 * (n + 1))
+            receiver.drop_connections()
+        self.assertEqual(receiver.records(), lines_of(40))
+        self.assertEqual(receiver.connections, 4)
+        self.assertIsNone(agent.sink("fwd")["last_error"])
+
+    def test_certificates_are_read_again_when_they_change(self):
+        """The receiver moves to another issuer; the sink's file is replaced, and no restart is needed."""
+        ca = self.path("ca.pem")
+        shutil.copy(self.issuer.ca, ca)
+        receiver = self.receiver(tls=self.good_tls())
+        agent = self.forward(receiver, "tls: {ca: %s}" % ca)
+        self.send_and_check(agent, receiver, lines_of(3))
+        other = Certificates(self.certificates_dir, "other-issuer")
+        receiver.tls = other.server_context(*other.make("moved", "IP:127.0.0.1"))
+        receiver.drop_connections()
+        agent.send_plain(lines_of(3, 3))
+        agent.wait_status(lambda s: s["sinks"]["fwd"]["state"] == "misconfigured", "misconfigured")
+        shutil.copy(other.ca, ca + ".new")
+        os.replace(ca + ".new", ca)
+        self.wait_all(agent, 6)
+        self.assertEqual(receiver.records(), lines_of(6))
 
     def test_a_large_body(self):
         receiver = self.receiver(tls=self.good_tls())

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <random>
+
 using namespace weir;
 using State = HttpResponseReader::State;
 
@@ -100,6 +102,34 @@ TEST_CASE("what is not HTTP") {
     CAPTURE(text);
     CHECK(read(reader, text, 1000) == State::failed);
     CHECK_FALSE(reader.error().empty());
+  }
+}
+
+TEST_CASE("whatever bytes come, it comes to an end and keeps its limits") {
+  const std::string seeds[] = {
+      "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nRetry-After: 5\r\n\r\nhello, world",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n",
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 205\r\nConnection: close\r\n\r\nHTTP/1.0 500 x\r\n\r\n"};
+  std::mt19937 random(7);
+  HttpResponseReader reader;
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text = seeds[random() % 3];
+    for (uint32_t n = random() % 4; n > 0; --n) {
+      const size_t at = random() % text.size();
+      if (random() % 3 == 0)
+        text.insert(at, text.substr(random() % text.size(), random() % 20));
+      else if (random() % 2 == 0)
+        text[at] = char(random());
+      else
+        text.erase(at, random() % 5);
+      if (text.empty()) text = "H";
+    }
+    CAPTURE(text);
+    const State state = read(reader, text, 1 + random() % 30, true);
+    CHECK(state != State::more);
+    if (state == State::failed) CHECK_FALSE(reader.error().empty());
+    if (state == State::complete) CHECK(reader.answer().status >= 0);
+    CHECK(reader.answer().body.size() <= text.size());
   }
 }
 
