@@ -68,14 +68,11 @@ bool HttpConnection::step_connecting() {
 bool HttpConnection::step_exchange() {
   want_write_ = false;
   if (!sent_all() && send_error_.empty() && send()) return true;
-  if (answered_) {
-    if (sent_all()) return finish_answered(false);
-    if (!send_error_.empty())
-      return fail(HttpOutcome::Kind::failed,
-                  "the server answered before it had taken the request, then: " + send_error_);
-  } else if (receive()) {
-    return true;
-  }
+  if (!answered_ && receive()) return true;
+  if (answered_ && sent_all()) return finish_answered(false);
+  if (answered_ && !send_error_.empty())
+    return fail(HttpOutcome::Kind::failed,
+                "the server answered before it had taken the request, then: " + send_error_);
   if (clock_.monotonic_ns() < deadline_ns_) return false;
   return fail(HttpOutcome::Kind::failed, timeout_text());
 }

@@ -34,6 +34,21 @@ void add_with_last_word(SecretMask& mask, const std::string& value) {
   if (const size_t space = value.rfind(' '); space != std::string::npos) mask.add(value.substr(space + 1));
 }
 
+/// A server may repeat the request line, and the query may hold a token.
+void add_query(SecretMask& mask, std::string_view target) {
+  constexpr size_t kTokenLengthMin = 6;
+  const size_t question = target.find('?');
+  if (question == std::string_view::npos) return;
+  std::string_view query = target.substr(question + 1);
+  if (query.size() >= kTokenLengthMin) mask.add(query);
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view value = query.substr(0, end).substr(std::min(query.find('=') + 1, end));
+    if (value.size() >= kTokenLengthMin) mask.add(value);
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+}
+
 /// A name-based UUID (RFC 4122 section 4.3) within the namespace of `base`.
 std::string derived_uuid(const std::string& base, const std::string& name) {
   const std::string text = base + '\n' + name;
@@ -56,6 +71,8 @@ HttpSink::HttpSink(const Settings& s, const SinkContext& context)
       plan_(uint64_t(s.integer("batch.records")), uint64_t(s.integer("batch.bytes"))) {
   if (!authorization_.empty()) add_with_last_word(mask_, authorization_);
   if (!s.null("auth.basic.password")) mask_.add(s.secret("auth.basic.password"));
+  if (!s.null("auth.basic.user") && s.secret("auth.basic.user").size() > 2)
+    mask_.add(s.secret("auth.basic.user"));
   for (const auto& [name, value] : s.secrets("headers"))
     if (value.shown == "***" || value.shown.find("${") != std::string::npos)  // others are shown anyway
       add_with_last_word(mask_, value.value);
@@ -66,6 +83,7 @@ Result<void> HttpSink::open() {
   if (!url) return tl::unexpected(url.error());
   auto proxy = proxy_for(*url, [](const char* name) { return std::getenv(name); });
   if (!proxy) return tl::unexpected(proxy.error());
+  add_query(mask_, url->target);
   HttpEndpoint& e = endpoint_;
   e.url = std::move(*url), e.proxy = std::move(*proxy);
   e.connect_timeout_ns = settings_.integer("connect_timeout"), e.timeout_ns = settings_.integer("timeout");

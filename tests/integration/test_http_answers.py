@@ -65,6 +65,17 @@ class Retried(ForwardTest):
         self.send_and_check(agent, receiver, lines)
         self.assertEqual(receiver.records(), lines)
 
+    def test_200_before_the_request_was_read_does_not_count(self):
+        def careless(peer):
+            peer.read_head()
+            peer.answer("200 OK")
+        receiver = self.receiver(at_connect=[careless, careless])
+        agent = self.forward(receiver, "timeout: 2s, batch: {bytes: 16MiB, linger: 300ms}")
+        lines = [harness.log("x" * 200_000, n=n) for n in range(60)]
+        self.send_and_check(agent, receiver, lines)
+        self.assertEqual(receiver.records(), lines)
+        self.assertIn("answered before it had taken the request", agent.sink("fwd")["last_error"])
+
     def test_interim_answers_are_skipped(self):
         def interim(peer, request):
             peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")

@@ -265,7 +265,7 @@ class Secrets(ForwardTest):
         """A server that echoes everything back in every kind of error."""
         def echo(status):
             def behave(peer, request):
-                value = request.headers["authorization"].encode() + request.headers["x-api-key"].encode()
+                value = request.headers["authorization"].encode() + request.headers["x-api-key"].encode() + request.target.encode()
                 peer.answer(status, b"you sent " + value + json.dumps(request.headers).encode() * 3, ["X-Echo: a"])
                 return True
             return behave
@@ -273,7 +273,7 @@ class Secrets(ForwardTest):
         for auth in ("auth: {bearer: \"${env:CANARY}\"}", "auth: {basic: {user: me, password: \"${env:CANARY}\"}}"):
             receiver = self.receiver(always=echo("503 " + self.CANARY))
             agent = self.forward(receiver, auth + ", headers: {X-Api-Key: \"${env:CANARY}\", X-Other: \"${file:%s}\"}" % self.write("secret", self.CANARY),
-                                 url=receiver.url("/in?token=CANARY-in-the-query"), env={"CANARY": self.CANARY}, args=["--set", "log.level=trace"])
+                                 url=receiver.url("/in?a=b&token=CANARY-in-the-query&c"), env={"CANARY": self.CANARY}, args=["--set", "log.level=trace"])
             agent.send_plain(lines_of(4))
             for status, state in (("503", "retrying"), ("401", "misconfigured"), ("302", "misconfigured"), ("400", "ok")):
                 receiver.always = echo(status + " " + self.CANARY)
