@@ -23,6 +23,7 @@ enum class OptionType {
   choice,  ///< one of `choices`
   string_list,
   file_mode,  ///< octal, `0660`; held as int64
+  ratio,      ///< decimal from 0 to 1; held as text that parse_ratio() takes
 };
 
 struct Option {
@@ -85,6 +86,7 @@ std::string format_yaml_string(std::string_view text);
 
 Result<int64_t> parse_bytes(std::string_view text);        ///< `64MiB` -> 67108864
 Result<int64_t> parse_duration_ns(std::string_view text);  ///< `250ms` -> 250000000
+Result<double> parse_ratio(std::string_view text);         ///< `0.1`, from 0 to 1
 std::string format_bytes(int64_t bytes);                   ///< exact, largest unit without remainder
 std::string format_duration_ns(int64_t ns);
 
