@@ -11,9 +11,9 @@
 namespace weir {
 
 struct RedactOptions {
-  std::vector<std::string> keys;      ///< exact names, at any depth
-  std::vector<std::string> paths;     ///< dotted, from the record's top
-  std::vector<std::string> patterns;  ///< RE2, over values
+  std::vector<std::string> keys = {};      ///< exact names, at any depth
+  std::vector<std::string> paths = {};     ///< dotted, from the record's top
+  std::vector<std::string> patterns = {};  ///< RE2, over values
   std::string replace = "***";
   bool operator==(const RedactOptions&) const = default;
 };

@@ -14,7 +14,7 @@ struct SetOptions {
     std::string value;  ///< one JSON value: a string, number, true or false
     bool operator==(const Entry&) const = default;
   };
-  std::vector<Entry> entries;  ///< in the order written
+  std::vector<Entry> entries = {};  ///< in the order written
   bool overwrite = false;
   bool operator==(const SetOptions&) const = default;
 };
