@@ -121,6 +121,13 @@ TEST_CASE("the value of a message is known only in its redacted form") {
   CHECK(redactor.message_value(Redactor::Message::in, same, out).data() == same.data());
 }
 
+TEST_CASE("a rule for the key value hides all of a message") {
+  Redactor redactor({.keys = {"value"}}, 0);
+  std::string out;
+  CHECK(redactor.message_value(Redactor::Message::in, R"({"id":1})", out) == R"("***")");
+  CHECK(redactor.message_value(Redactor::Message::out, R"([1])", out) == R"("***")");
+}
+
 TEST_CASE("no identity and no hash tell a redacted message apart from another") {
   const auto redactor = std::make_shared<Redactor>(RedactOptions{.keys = {"id", "pin"}}, 0);
   const auto signature = make_signature({SignatureMode::hash}, redactor);
