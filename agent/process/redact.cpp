@@ -141,12 +141,14 @@ struct Redactor::State {
     return copied_ = json::skip_value(p);
   }
 
-  /// Contents of the key that ends before `end`; valid until the next call.
-  std::string_view key(const char* quote, const char* end) {
-    const std::string_view contents(quote + 1, size_t(end - quote - 2));
-    if (contents.find('\\') == contents.npos) return contents;
+  /// Reads the key at `p` and moves behind it. Its contents are valid until the next call.
+  std::string_view read_key(const char*& p) {
+    const char* const quote = p;
+    bool escaped;
+    p = json::skip_string(p, escaped);
+    if (!escaped) return {quote + 1, size_t(p - quote - 2)};
     key_.clear();
-    json::decode_string({quote, size_t(end - quote)}, key_);
+    json::decode_string({quote, size_t(p - quote)}, key_);
     return key_;
   }
 
@@ -156,9 +158,10 @@ struct Redactor::State {
     Below out{{uint32_t(active_.size()), 0}, false};
     for (uint32_t i = paths.begin; i < paths.end; ++i) {
       const std::string_view path = active_[i];
-      if (path == key)
+      if (path.size() < key.size() || !path.starts_with(key)) continue;
+      if (path.size() == key.size())
         out.whole = true;
-      else if (is_below(path, key))
+      else if (path[key.size()] == '.')
         active_.push_back(path.substr(key.size() + 1));
     }
     out.paths.end = uint32_t(active_.size());
@@ -178,11 +181,10 @@ struct Redactor::State {
   const char* each_member(const char* p, Function&& member) {
     p = json::skip_space(p + 1);
     while (*p != '}') {
-      const char* const key_end = json::skip_value(p);
-      const std::string_view name = key(p, key_end);
-      const uint32_t active = uint32_t(active_.size());
-      p = json::skip_space(member(name, json::skip_space(json::skip_space(key_end) + 1)));
-      active_.resize(active);
+      const std::string_view name = read_key(p);
+      const auto active = uint32_t(active_.size());
+      p = json::skip_space(member(name, json::skip_space(json::skip_space(p) + 1)));
+      if (active_.size() != active) active_.resize(active);
       if (*p == ',') p = json::skip_space(p + 1);
     }
     return p + 1;
@@ -276,8 +278,9 @@ struct Redactor::State {
   }
 
   const char* string(const char* p, bool cut) {
-    const char* const end = json::skip_value(p);
-    const bool found = !patterns_.empty() && !is_made(p) && find_in_string(p, end);
+    bool escaped;
+    const char* const end = json::skip_string(p, escaped);
+    const bool found = !patterns_.empty() && !is_made(p) && find_in_string(p, end, escaped);
     const bool may_be_long = cut && end - p - 2 > context_value_len_;
     if (!found && (!may_be_long || cut_position(p, end, context_value_len_) == nullptr)) return end;
     copy_until(p);
@@ -297,9 +300,9 @@ struct Redactor::State {
     return end;
   }
 
-  bool find_in_string(const char* p, const char* end) {
+  bool find_in_string(const char* p, const char* end, bool escaped) {
     std::string_view text(p + 1, size_t(end - p - 2));
-    if (text.find('\\') != text.npos) {
+    if (escaped) {
       decoded_.clear();
       json::decode_string({p, size_t(end - p)}, decoded_);
       text = decoded_;

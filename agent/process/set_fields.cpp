@@ -1,6 +1,7 @@
 #include "agent/process/set_fields.h"
 
 #include <algorithm>
+#include <cstring>
 #include <optional>
 
 #include "agent/core/check.h"
@@ -45,7 +46,7 @@ class SetFields final : public Processor {
     for (Node& root : roots_) number_leaves(root, root.key);
     for (Node& root : roots_) {
       if (const decode::Reserved* reserved = find_reserved(root.key)) root.field = reserved->field;
-      walk_ |= !root.field || !root.is_leaf();
+      plain_roots_ |= !root.field;
     }
     done_.resize(paths_.size());
     found_.resize(roots_.size());
@@ -53,7 +54,7 @@ class SetFields final : public Processor {
 
   Verdict process(const RecordView& record, EditList& edits) override {
     std::fill(done_.begin(), done_.end(), false);
-    if (walk_) look_at_top(record.line, edits);
+    if (plain_roots_ || may_hold_path_as_key(record.line)) look_at_top(record.line, edits);
     for (size_t i = 0; i < roots_.size(); ++i) {
       const Node& root = roots_[i];
       if (root.field) {
@@ -89,6 +90,18 @@ class SetFields final : public Processor {
     }
     for (Node& child : node.children) number_leaves(child, path + "." + child.key);
     node.leaf_count = paths_.size() - node.first_leaf;
+  }
+
+  /// Could a key of the record be a whole path? Rarely, and a glance tells.
+  bool may_hold_path_as_key(std::string_view line) const {
+    if (paths_.size() == roots_.size()) return false;
+    if (std::memchr(line.data(), '\\', line.size()) != nullptr) return true;
+    for (size_t leaf = 0; leaf < paths_.size(); ++leaf) {
+      if (leaves_[leaf]->depth > 0 &&
+          ::memmem(line.data(), line.size(), paths_[leaf].data(), paths_[leaf].size()) != nullptr)
+        return true;
+    }
+    return false;
   }
 
   /// One pass over the members of the record: those that a path begins with, and whole paths written as one
@@ -197,7 +210,7 @@ class SetFields final : public Processor {
   }
 
   const bool overwrite_;
-  bool walk_ = false;  // something is asked for that the field table does not know
+  bool plain_roots_ = false;  // some begin with a name that the field table does not know
   std::vector<Node> roots_;
   std::vector<std::string> paths_;  // of all leaves, in the order of the tree
   std::vector<const Node*> leaves_;
