@@ -224,7 +224,7 @@ struct Redactor::State {
   const char* change(const char* p, const Below& place) {
     const bool cut = context_value_len_ > 0;
     return each_member(p, [this, &place, cut](std::string_view name, const char* at) {
-      if (place.whole) return replace(at);
+      if (place.whole) return *at == 'n' ? at + 4 : replace(at);  // null: there was nothing on this side
       if (name == "before" || name == "after") return value(at, place.paths, cut);
       const Below inside = below(place.paths, name);
       return inside.whole || keys_.contains(name) ? replace(at) : value(at, inside.paths, cut);

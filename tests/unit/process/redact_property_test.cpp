@@ -1,5 +1,6 @@
 // Random records and rules. What a rule names is one of a few values that stand nowhere else, so that the
 // unredacted output with these replaced as text is what must come out, byte for byte.
+#include <nlohmann/json.hpp>
 #include <random>
 #include <regex>
 
@@ -114,16 +115,19 @@ std::string model(std::string text, bool ssn) {
   static const std::string kNames = R"x(("(?:password|pass\\u0077ord|\\u0070assword)":\s*))x";
   static const std::string kSsn = R"x(("ssn":))x", kDotted = R"x(("user\.ssn":))x";
   static const std::string kSecret =
-      R"x((?:"CANARY-\d"|7777000\d|\{"CANARY":"CANARY","q":\[1,"CANARY"\]\}|\["CANARY",\{"p":"CANARY"\}\]|""|null|"\*\*\*"))x";
-  static const std::string kSides = R"x(\{"before":)x" + kSecret + R"x(,"after":)x" + kSecret + R"x(\})x";
-  static const std::regex names(kNames + kSecret), names_diff(kNames + kSides);
-  static const std::regex ssns(kSsn + kSecret), ssns_diff(kDotted + kSides);
-  static const std::string to_side = R"($1{"before":"***","after":"***"})";
+      R"x((?:"CANARY-\d"|7777000\d|\{"CANARY":"CANARY","q":\[1,"CANARY"\]\}|\["CANARY",\{"p":"CANARY"\}\]|""))x";
+  // In a diff: first the side before, then the one after. Null there is an absent value.
+  static const std::string kBefore = R"x((\{"before":))x" + kSecret;
+  static const std::string kAfter = R"x((\{"before":(?:null|"\*\*\*"),"after":))x" + kSecret;
+  static const std::regex names(kNames + kSecret), before(kNames + kBefore), after(kNames + kAfter);
+  static const std::regex ssns(kSsn + kSecret), ssn_before(kDotted + kBefore), ssn_after(kDotted + kAfter);
   text = std::regex_replace(text, names, R"($1"***")");
-  text = std::regex_replace(text, names_diff, to_side);
+  text = std::regex_replace(text, before, R"($1$2"***")");
+  text = std::regex_replace(text, after, R"($1$2"***")");
   if (!ssn) return text;
   text = std::regex_replace(text, ssns, R"($1"***")");
-  return std::regex_replace(text, ssns_diff, to_side);
+  text = std::regex_replace(text, ssn_before, R"($1$2"***")");
+  return std::regex_replace(text, ssn_after, R"($1$2"***")");
 }
 
 std::string random_record(Random& random) {
@@ -210,6 +214,7 @@ TEST_CASE("what a pattern names never leaves, wherever it stands and however it 
     record = replace_all(record, R"("x")", random.one_of(spelled));
     CAPTURE(record);
     const std::string line = redacted.run(record);
+    REQUIRE(nlohmann::json::accept(line));
     for (const char* secret :
          {"CANARY\"", "CANARY-", "CANARY b", "canary", "ANAR\\u0059", "s123", "s999", "u00323", "7777"}) {
       CAPTURE(line);
