@@ -33,6 +33,10 @@ std::string type_cell(const Option& option) {
       return "file mode";
     case OptionType::ratio:
       return "number from 0 to 1";
+    case OptionType::secret:
+      return "secret (`${env:NAME}`)";
+    case OptionType::secret_map:
+      return "map of names to text";
     case OptionType::choice:
       break;
   }
@@ -44,6 +48,7 @@ std::string type_cell(const Option& option) {
 
 std::string default_cell(const Option& option) {
   if (option.required) return "required";
+  if (option.type == OptionType::secret_map) return "`{}`";
   if (option.default_text.empty()) return option.type == OptionType::string_list ? "`[]`" : "null";
   return "`" + std::string(option.default_text) + "`";
 }
