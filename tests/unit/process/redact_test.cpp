@@ -76,6 +76,16 @@ TEST_CASE("a pattern with more states than RE2 can keep still finds what it is t
   CHECK(by_pattern(pattern, "\"x" + text + secret + "c!\"") == R"("x***!")");
 }
 
+TEST_CASE("patterns stay apart from each other, whatever stands in them") {
+  const auto both = [](const char* a, const char* b, const std::string& value) {
+    return redact({.patterns = {a, b}}, "{\"v\":\"" + value + "\"}");
+  };
+  CHECK(both("\\Qa.b", "c", "a.b axb c") == R"({"v":"*** axb ***"})");
+  CHECK(both("(?i)a", "b", "A B b") == R"({"v":"*** B ***"})");
+  CHECK(both("(?P<n>a)", "(?P<n>b)", "ab") == R"({"v":"******"})");
+  CHECK(both("a|b", "^c", "c c ab") == R"({"v":"*** c ******"})");
+}
+
 TEST_CASE("patterns that cannot be used are told apart") {
   CHECK(check_pattern("a+") == "");
   CHECK(check_pattern("") == "is empty");
