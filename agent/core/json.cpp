@@ -46,17 +46,6 @@ WEIR_BLOCK_SCAN const char* find_nesting(const char* p) {
   });
 }
 
-/// `p` at the opening quote; returns the byte behind the closing one.
-const char* skip_string(const char* p, bool& escaped) {
-  escaped = false;
-  for (++p;;) {
-    p = find_quote_or_backslash(p);
-    if (*p == '"') return p + 1;
-    escaped = true;
-    p += 2;
-  }
-}
-
 bool number_char(char c) {
   return (c >= '0' && c <= '9') || c == '.' || c == 'e' || c == 'E' || c == '-' || c == '+';
 }
@@ -206,6 +195,16 @@ JsonType type_of(char first) {
       return JsonType::null;
     default:
       return JsonType::number;
+  }
+}
+
+const char* skip_string(const char* p, bool& escaped) {
+  escaped = false;
+  for (++p;;) {
+    p = find_quote_or_backslash(p);
+    if (*p == '"') return p + 1;
+    escaped = true;
+    p += 2;
   }
 }
 
