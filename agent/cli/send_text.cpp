@@ -283,9 +283,10 @@ class TextTransfer {
   void give_up() {
     records_.flush();
     buffer_.finish(system_clock().wall_ns());
-    buffer_.give_up();
     stop_reading_ = ended_ = true;
-    if (!finished()) result_.failure = "stopped before the agent had acknowledged all";
+    // While the agent is away nobody knows what waits in the pipe.
+    if (!finished() || !session_.ready()) result_.failure = "stopped before the agent had acknowledged all";
+    buffer_.give_up();
   }
 
   const bool drop_;
