@@ -132,7 +132,9 @@ int run(const Config& config, const AgentOptions& options) {
 
 }  // namespace
 
-int run_agent(const AgentOptions& options) {
+int run_agent(AgentOptions options) {
+  options.config.started_wall_ns = system_clock().wall_ns();
+  options.config.pid = getpid();
   if (options.ready_fd >= 0 && fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
     std::fprintf(stderr,
                  "weir agent: --ready-fd %d: no such descriptor is open; open it in the parent process\n",
