@@ -27,7 +27,8 @@ constexpr int64_t kWelcomeWaitNs = 30 * kSecond;
 constexpr int64_t kBackoffMinNs = 50 * kMs, kBackoffMaxNs = 2 * kSecond;
 constexpr int64_t kLastWordsNs = 5 * kSecond;  ///< to read after SIGTERM
 constexpr int64_t kGiveUpNs = 5 * kSecond;     ///< without progress after the end, where waiting has an end
-constexpr int kPollMs = 50;
+constexpr int kPollMs = 50;                    ///< while a time is waited for
+constexpr int kIdlePollMs = 1000;
 
 /// SIGINT, SIGTERM and SIGHUP as a descriptor; those that were ignored when we were started stay ignored.
 Fd open_signals() {
@@ -92,8 +93,7 @@ class TextTransfer {
     return ended_ && buffer_.empty() && session_.settled() && session_.welcomed();
   }
 
-  // --- input
-  // --------------------------------------------------------------------------------------------------
+  // --- input ---
 
   /// With back-pressure: the session has room, and nothing waits before what would be read.
   bool wants_lines() const { return !input_over() && (drop_ || (buffer_.empty() && session_.room())); }
@@ -131,8 +131,7 @@ class TextTransfer {
     if (records_.open() && now_ns_ - quiet_since_ns_ >= kQuietNs) records_.flush();
   }
 
-  // --- connection
-  // ---------------------------------------------------------------------------------------------
+  // --- connection ---
 
   void use(Fd socket) {
     socket_ = std::move(socket);
@@ -206,8 +205,7 @@ class TextTransfer {
     half_closed_ = true;
   }
 
-  // --- the turn
-  // -----------------------------------------------------------------------------------------------
+  // --- the turn ---
 
   void wait_and_move() {
     const bool want_input = wants_lines() && !input_ready_;
@@ -216,7 +214,8 @@ class TextTransfer {
                                  {want_input ? input_.fd() : -1, POLLIN, 0},
                                  {signals_.get(), POLLIN, 0},
                                  {connector_.fd(), POLLIN, 0}}};
-    if (poll(ready.data(), ready.size(), kPollMs) < 0 && errno != EINTR) {
+    const bool timed = records_.open() || !connected() || !session_.ready() || interrupted_ || ended_;
+    if (poll(ready.data(), ready.size(), timed ? kPollMs : kIdlePollMs) < 0 && errno != EINTR) {
       result_.failure = std::strerror(errno);
       return;
     }
@@ -252,8 +251,7 @@ class TextTransfer {
     }
   }
 
-  // --- the end
-  // ------------------------------------------------------------------------------------------------
+  // --- the end ---
 
   void take_signals() {
     signalfd_siginfo info;
@@ -263,7 +261,7 @@ class TextTransfer {
         continue;
       }
       interrupted_ = true;
-      if (!is_pipe(input_.fd())) stop_reading_ = true;
+      if (!is_pipe(input_.fd())) stop_reading();
       if (info.ssi_signo != SIGINT) read_until_ns_ = now_ns_ + kLastWordsNs;
       progress_ns_ = now_ns_;
     }
@@ -271,7 +269,7 @@ class TextTransfer {
 
   /// With back-pressure the end is waited for as long as it takes, unless somebody wants us to stop.
   void check_end() {
-    if (read_until_ns_ > 0 && now_ns_ >= read_until_ns_) stop_reading_ = true;
+    if (read_until_ns_ > 0 && now_ns_ >= read_until_ns_) stop_reading();
     if (session_.acknowledged() != acknowledged_) {
       acknowledged_ = session_.acknowledged();
       progress_ns_ = now_ns_;
@@ -280,10 +278,17 @@ class TextTransfer {
     if (waiting_ends && now_ns_ - progress_ns_ >= kGiveUpNs) give_up();
   }
 
+  /// What was read still counts, whatever there is room for.
+  void stop_reading() {
+    if (std::exchange(stop_reading_, true)) return;
+    while (const std::optional<InputLine> line = input_.next()) records_.take(*line, read_ns_);
+  }
+
   void give_up() {
+    stop_reading();
     records_.flush();
     buffer_.finish(system_clock().wall_ns());
-    stop_reading_ = ended_ = true;
+    ended_ = true;
     // While the agent is away nobody knows what waits in the pipe.
     if (!finished() || !session_.ready()) result_.failure = "stopped before the agent had acknowledged all";
     buffer_.give_up();

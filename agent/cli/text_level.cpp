@@ -69,8 +69,7 @@ std::string_view head_without_colours(std::string_view line, std::array<char, kH
   return {head.data(), size};
 }
 
-// --- forms that are known by how the line begins
-// -------------------------------------------------------------
+// --- forms that are known by how the line begins ---
 
 /// `<3>` of the kernel and of systemd, `<34>` of syslog: the lower three bits are the severity.
 std::string_view syslog_level(std::string_view text) {
@@ -130,8 +129,7 @@ std::string_view level_of_beginning(std::string_view text) {
   return letter_level(text);
 }
 
-// --- a word among the tokens at the beginning
-// ----------------------------------------------------------------
+// --- a word among the tokens at the beginning ---
 
 bool is_separator(std::string_view token) {
   return token.find_first_not_of("-|*[:") == token.npos || token == "\xe2\x80\x94";

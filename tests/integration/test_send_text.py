@@ -277,7 +277,7 @@ class Full(harness.AgentTest):
         pipe.write("first\n")
         agent.wait_delivered("out", 1)
         pause(agent)
-        count = 400_000
+        count = 200_000
         pipe.write("".join(self.LINE % n for n in range(count)))  # returns: the pipe is always read
         agent = resume(agent)
         pipe.write("last\n")
