@@ -80,7 +80,7 @@ std::optional<ComponentConfig> read_component(const std::string& name, const Nod
   });
   if (type->validate && complete && report.errors.size() == mistakes) {
     for (auto& [option, text] : type->validate(out.settings)) {
-      const Node* at = node.find(option);
+      const Node* at = find_option_node(node, option);
       report.error(at ? at->where : node.where, section.path_to(option), std::move(text));
     }
   }

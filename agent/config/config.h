@@ -81,9 +81,13 @@ struct LoadedConfig {
 LoadedConfig load_config(const ConfigRequest& request, const std::vector<ComponentType>& listener_types,
                          const std::vector<ComponentType>& sink_types);
 
-/// The effective configuration as YAML that load_config takes and gives the same Config for.
+/// The effective configuration as YAML that load_config takes and gives the same Config for, but for secrets
+/// that were written out literally (they show as `***`).
 std::string print_config(const Config& config, const std::vector<ComponentType>& listener_types,
                          const std::vector<ComponentType>& sink_types);
+/// The same with the secrets in it, for the hash alone: never to be shown.
+std::string config_fingerprint(const Config& config, const std::vector<ComponentType>& listener_types,
+                               const std::vector<ComponentType>& sink_types);
 /// config/REFERENCE.md, from the same tables.
 std::string config_reference(const std::vector<ComponentType>& listener_types,
                              const std::vector<ComponentType>& sink_types);

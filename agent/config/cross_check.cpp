@@ -30,7 +30,7 @@ Place place_of(const Node& tree, std::string_view group, const ComponentConfig& 
   const Node* node = find_path(tree, {group, component.name});
   if (!node) return {component.where, join_path(join_path(group, component.name), option)};
   const std::string parent = path_of(*node, group, component.name);
-  const Node* value = node->find(option);
+  const Node* value = find_option_node(*node, option);
   if (!value) return {node->where, join_path(parent, option)};
   return {value->where, path_of(*value, parent, option)};
 }

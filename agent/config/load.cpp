@@ -275,7 +275,7 @@ LoadedConfig load_config(const ConfigRequest& request, const std::vector<Compone
   if (!out.errors.empty()) return out;
   config.files = std::move(files);
   config.notes = std::move(report.notes);
-  config.hash = config::hash_of(print_config(config, listener_types, sink_types));
+  config.hash = config::hash_of(config_fingerprint(config, listener_types, sink_types));
   out.config = std::move(config);
   return out;
 }

@@ -18,6 +18,7 @@ struct Node {
   Location where;
   std::string text;            ///< scalar: unquoted
   std::string origin;          ///< the path it was written under, when it stands elsewhere now
+  std::string reference;       ///< scalar: the text before `${...}` was replaced; empty: nothing was
   bool unusable = false;       ///< a mistake in it has been reported: no second one
   std::vector<Node> items;     ///< list
   std::vector<Entry> entries;  ///< map, in the order written, each key once

@@ -11,13 +11,29 @@ std::string line_of(const Option& option, const OptionValue& value) {
 }
 
 void print_settings(std::string& out, const OptionTable& table, const Settings& settings,
-                    std::string_view indent) {
-  for (const Option& option : table) {
+                    const std::string& indent) {
+  for (size_t i = 0; i < table.size(); ++i) {
+    const Option& option = table[i];
     const auto it = settings.values().find(option.name);
-    const bool unset = it == settings.values().end() || std::holds_alternative<std::monostate>(it->second);
-    if (unset && !option.nullable) continue;  // not written and without a default: nothing to say
-    out += indent;
-    out += line_of(option, it == settings.values().end() ? OptionValue{} : it->second);
+    const OptionValue value = it == settings.values().end() ? OptionValue{} : it->second;
+    if (const std::string_view group = option_group(option); !group.empty()) {
+      OptionTable own;
+      Settings own_settings;
+      for (; i < table.size() && option_group(table[i]) == group; ++i) {
+        const auto found = settings.values().find(table[i].name);
+        own.push_back(table[i]);
+        own.back().name.remove_prefix(group.size() + 1);
+        own_settings.set(own.back().name, found == settings.values().end() ? OptionValue{} : found->second);
+      }
+      --i;
+      std::string inner;
+      print_settings(inner, own, own_settings, indent + "  ");
+      if (!inner.empty()) out += indent + std::string(group) + ":\n" + inner;
+      continue;
+    }
+    if (std::holds_alternative<std::monostate>(value) && !option.nullable)
+      continue;  // not written and without a default: nothing to say
+    out += indent + line_of(option, value);
   }
 }
 
@@ -38,6 +54,14 @@ void print_components(std::string& out, std::string_view group,
     out += "  " + format_yaml_string(component.name) + ":\n    type: " + component.type + "\n";
     if (const ComponentType* type = config::find_type(types, component.type))
       print_settings(out, type->options, component.settings, "    ");
+  }
+}
+
+void append_secrets(std::string& out, const Settings& settings) {
+  for (const auto& [name, value] : settings.values()) {
+    if (const auto* secret = std::get_if<Secret>(&value)) out += name + '=' + secret->value + '\n';
+    if (const auto* map = std::get_if<SecretMap>(&value))
+      for (const auto& [key, secret] : *map) out += name + '.' + key + '=' + secret.value + '\n';
   }
 }
 
@@ -102,6 +126,14 @@ std::string print_config(const Config& config, const std::vector<ComponentType>&
   out += "streams:\n";
   for (Stream stream : kStreams) print_stream(out, stream, config.streams[size_t(stream)]);
   print_components(out, "sinks", config.sinks, sink_types);
+  return out;
+}
+
+std::string config_fingerprint(const Config& config, const std::vector<ComponentType>& listener_types,
+                               const std::vector<ComponentType>& sink_types) {
+  std::string out = print_config(config, listener_types, sink_types);
+  for (const ComponentConfig& component : config.listen) append_secrets(out, component.settings);
+  for (const ComponentConfig& component : config.sinks) append_secrets(out, component.settings);
   return out;
 }
 

@@ -31,6 +31,10 @@ std::string type_cell(const Option& option) {
       return "list of text";
     case OptionType::file_mode:
       return "file mode";
+    case OptionType::secret:
+      return "secret (`${env:NAME}`)";
+    case OptionType::secret_map:
+      return "map of names to text";
     case OptionType::choice:
       break;
   }
@@ -42,6 +46,7 @@ std::string type_cell(const Option& option) {
 
 std::string default_cell(const Option& option) {
   if (option.required) return "required";
+  if (option.type == OptionType::secret_map) return "`{}`";
   if (option.default_text.empty()) return option.type == OptionType::string_list ? "`[]`" : "null";
   return "`" + std::string(option.default_text) + "`";
 }

@@ -12,14 +12,12 @@ struct FutureWords {
 
 const std::vector<FutureWords>& future_words() {
   static const std::vector<FutureWords> table{
-      {"", {"web", "tls", "sandbox"}},
+      {"", {"web", "sandbox"}},
       {"journal", {"path"}},
       {"journal.type", {"disk"}},
-      {"limits", {"per_uid"}},
       {"streams.*", {"set", "redact", "sample"}},
-      {"listen.*", {"tls"}},
-      {"listen.*.type", {"ring", "http", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
-      {"sinks.*", {"where", "trace_slice", "max_lag_bytes", "start", "rotate", "compress", "batch", "tls"}},
+      {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
+      {"sinks.*", {"rotate", "compress", "batch", "tls"}},
       {"sinks.*.type",
        {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
         "syslog", "redis", "postgres", "sqlite", "elasticsearch"}},
@@ -90,7 +88,30 @@ const SectionType& limits_section() {
         .default_text = "256KiB",
         .sentence = "Longest record in bytes, without its line feed; a longer one is refused as `too_long`.",
         .min = 1 << 10,
-        .max = 8 << 20}}};
+        .max = 8 << 20},
+       {.name = "per_uid.connections",
+        .type = OptionType::integer,
+        .sentence = "Connections that one user may have to Unix listeners at a time; more are refused. Null: "
+                    "no limit.",
+        .min = 1,
+        .max = 1'000'000,
+        .nullable = true},
+       {.name = "per_uid.memory",
+        .type = OptionType::bytes,
+        .sentence =
+            "Memory in bytes that the unfinished lines of one user may take; a line that goes on beyond "
+            "it is refused as `too_long`. Null: no limit.",
+        .min = 64 << 10,
+        .max = INT64_C(1) << 40,
+        .nullable = true},
+       {.name = "per_uid.bytes_per_s",
+        .type = OptionType::bytes,
+        .sentence =
+            "Bytes per second that are read of one user; what is sent faster waits in the socket. Null: "
+            "no limit.",
+        .min = 1 << 10,
+        .max = INT64_C(1) << 40,
+        .nullable = true}}};
   return section;
 }
 

@@ -27,6 +27,10 @@ std::string_view type_word(OptionType type) {
       return "a file mode such as 0640";
     case OptionType::string_list:
       return "a list such as [a, b]";
+    case OptionType::secret:
+      return "a reference such as ${env:TOKEN} or ${file:/run/secrets/token}";
+    case OptionType::secret_map:
+      return "a map such as {name: value}";
     case OptionType::string:
     case OptionType::choice:
       break;
@@ -60,6 +64,56 @@ bool null_is_default(const Option& option) {
          (option.default_text.empty() && !option.required && option.type != OptionType::string_list);
 }
 
+/// What a reference holds is never shown; a secret that stands in the file itself is a warning (security.md).
+Secret read_secret(const Node& node, const std::string& path, Report& report) {
+  if (!node.reference.empty()) return {node.text, node.reference};
+  report.note(node.where, path,
+              "a secret stands in the file itself: put it elsewhere and write ${env:NAME}, ${file:/path} or "
+              "${cred:name}");
+  return {node.text};
+}
+
+/// As it would stand in the file: a dollar sign is written twice.
+std::string as_written(std::string_view text) {
+  std::string out;
+  for (char c : text) out += c == '$' ? "$$" : std::string(1, c);
+  return out;
+}
+
+/// A name that says that its value is a secret (`Authorization`, `X-Api-Key`).
+bool names_secret(std::string_view name) {
+  std::string lower;
+  for (char c : name) lower += c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c;
+  for (std::string_view word : {"auth", "cookie", "key", "pass", "secret", "token"})
+    if (lower.find(word) != std::string::npos) return true;
+  return false;
+}
+
+std::optional<OptionValue> read_secret_map(const Node& node, const std::string& path, Report& report) {
+  if (!node.is_map()) {
+    report.error(node.where, path,
+                 "must be a map such as {name: value}, not " + std::string(kind_word(node)));
+    return std::nullopt;
+  }
+  SecretMap out;
+  for (const Entry& entry : node.entries) {
+    const std::string at = path_of(entry.value, path, entry.key);
+    if (!entry.value.is_scalar()) {
+      report.error(entry.where, at, "must be a word, not " + std::string(kind_word(entry.value)));
+      continue;
+    }
+    if (entry.value.unusable) return std::nullopt;
+    const bool open = entry.value.reference.empty() && !names_secret(entry.key);
+    Secret value{entry.value.text};
+    if (!open)
+      value = read_secret(entry.value, at, report);
+    else
+      value.shown = as_written(entry.value.text);
+    out.emplace_back(entry.key, std::move(value));
+  }
+  return OptionValue(std::move(out));
+}
+
 }  // namespace
 
 std::optional<OptionValue> read_option(const Option& option, const Node& node, const std::string& path,
@@ -72,6 +126,7 @@ std::optional<OptionValue> read_option(const Option& option, const Node& node, c
     return std::nullopt;
   }
   if (option.type == OptionType::string_list) return read_list(node, path, report);
+  if (option.type == OptionType::secret_map) return read_secret_map(node, path, report);
   if (!node.is_scalar()) {
     report.error(node.where, path,
                  "must be " + std::string(type_word(option.type)) + ", not " + std::string(kind_word(node)));
@@ -79,6 +134,7 @@ std::optional<OptionValue> read_option(const Option& option, const Node& node, c
   }
   // A quoted or substituted "null" is a string like any other.
   if (option.type == OptionType::string) return OptionValue(node.text);
+  if (option.type == OptionType::secret) return OptionValue(read_secret(node, path, report));
   auto value = parse_option(option, node.text);
   if (value) return *value;
   if (is_future(future, node.text))
@@ -117,7 +173,21 @@ std::string Section::path_to(std::string_view key) const {
 
 Settings Section::settings(const OptionTable& table) {
   Settings out = default_settings(table);
-  for (const Option& option : table) {
+  for (size_t i = 0; i < table.size(); ++i) {
+    const Option& option = table[i];
+    if (const std::string_view group = option_group(option); !group.empty()) {
+      OptionTable own;
+      for (; i < table.size() && option_group(table[i]) == group; ++i) {
+        own.push_back(table[i]);
+        own.back().name.remove_prefix(group.size() + 1);
+      }
+      --i;
+      Section inner(section(group), path_to(group), future_where_ + "." + std::string(group), report_);
+      const Settings nested = inner.settings(own);
+      for (const auto& [name, read] : nested.values()) out.set(join_path(group, name), read);
+      inner.finish();
+      continue;
+    }
     const Node* node = value(option.name);
     if (!node) {
       if (option.required)
@@ -125,7 +195,7 @@ Settings Section::settings(const OptionTable& table) {
                       std::string(option.name) + " is missing. " + std::string(option.sentence));
       continue;
     }
-    const std::string future = std::string(future_where_) + "." + std::string(option.name);
+    const std::string future = future_where_ + "." + std::string(option.name);
     if (auto read = read_option(option, *node, path_to(option.name), future, report_))
       out.set(option.name, *read);
   }
@@ -142,6 +212,13 @@ void Section::finish() {
     else
       report_.error(entry.where, path, "is not known here", did_you_mean(entry.key, known_));
   }
+}
+
+const Node* find_option_node(const Node& component, std::string_view name) {
+  const Node* node = &component;
+  for (size_t dot; node && (dot = name.find('.')) != std::string_view::npos; name.remove_prefix(dot + 1))
+    node = node->find(name.substr(0, dot));
+  return node ? node->find(name) : nullptr;
 }
 
 const Node* find_path(const Node& tree, std::initializer_list<std::string_view> keys) {

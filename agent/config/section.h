@@ -32,7 +32,7 @@ class Section {
   const Node* node_ = nullptr;
   Location where_;
   std::string path_;
-  std::string_view future_where_;
+  std::string future_where_;
   Report& report_;
   std::vector<std::string_view> known_;
 };
@@ -40,6 +40,9 @@ class Section {
 /// One value by its option; empty after a mistake, which has been reported. `future` as in is_future().
 std::optional<OptionValue> read_option(const Option& option, const Node& node, const std::string& path,
                                        std::string_view future, Report& report);
+
+/// Where `rotate.max_bytes` of a component was written, null where it was not.
+const Node* find_option_node(const Node& component, std::string_view name);
 
 /// The value at a path such as {"journal", "max_bytes"}, null where nothing is written.
 const Node* find_path(const Node& tree, std::initializer_list<std::string_view> keys);

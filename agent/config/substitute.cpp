@@ -122,6 +122,7 @@ void substitute(Node& node, const std::string& path, Report& report) {
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.
     node.unusable = !value;
+    if (value && node.text.find("${") != std::string::npos) node.reference = node.text;
     if (value) node.text = std::move(*value);
   }
   for (size_t i = 0; i < node.items.size(); ++i)

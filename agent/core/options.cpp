@@ -123,8 +123,15 @@ bool plain_is_safe(std::string_view text) {
 
 }  // namespace
 
-std::string format_yaml_string(std::string_view text) {
-  if (plain_is_safe(text)) return std::string(text);
+std::string_view option_group(const Option& option) {
+  const size_t dot = option.name.find('.');
+  return dot == std::string_view::npos ? std::string_view{} : option.name.substr(0, dot);
+}
+
+namespace {
+
+/// In double quotes. `dollar`: what a dollar sign becomes.
+std::string in_quotes(std::string_view text, std::string_view dollar) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "\"";
   for (char c : text) {
@@ -133,7 +140,7 @@ std::string format_yaml_string(std::string_view text) {
       out += '\\';
       out += c;
     } else if (c == '$') {
-      out += "$$";  // else the reader would take it for a substitution
+      out += dollar;
     } else if (c == '\n') {
       out += "\\n";
     } else if (c == '\t') {
@@ -147,6 +154,13 @@ std::string format_yaml_string(std::string_view text) {
     }
   }
   return out + '"';
+}
+
+}  // namespace
+
+std::string format_yaml_string(std::string_view text) {
+  // A single dollar sign could be taken for a substitution.
+  return plain_is_safe(text) ? std::string(text) : in_quotes(text, "$$");
 }
 
 const OptionValue& Settings::at(std::string_view name) const {
@@ -169,6 +183,10 @@ Result<OptionValue> parse_option(const Option& option, std::string_view text) {
       return parse_number(option, text);
     case OptionType::string_list:
       return OptionValue(split_list(text));
+    case OptionType::secret:
+      return OptionValue(Secret{std::string(text)});
+    case OptionType::secret_map:
+      return fail("must be a map such as {name: value}");
     case OptionType::string:
     case OptionType::path:
     case OptionType::choice:
@@ -180,6 +198,10 @@ Result<OptionValue> parse_option(const Option& option, std::string_view text) {
 Settings default_settings(const OptionTable& table) {
   Settings out;
   for (const Option& option : table) {
+    if (option.type == OptionType::secret_map) {
+      out.set(option.name, SecretMap{});
+      continue;
+    }
     if (option.default_text.empty() && option.type != OptionType::string_list) {
       out.set(option.name, std::monostate{});
       continue;
@@ -194,6 +216,13 @@ Settings default_settings(const OptionTable& table) {
   return out;
 }
 
+namespace {
+
+/// A reference is to be replaced again when it is read, so its dollar signs stay as they are.
+std::string format_secret(const Secret& secret) { return in_quotes(secret.shown, "$"); }
+
+}  // namespace
+
 std::string format_option(const Option& option, const OptionValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* number = std::get_if<int64_t>(&value)) return format_number(option.type, *number);
@@ -205,6 +234,15 @@ std::string format_option(const Option& option, const OptionValue& value) {
       out += format_yaml_string(item);
     }
     return out + "]";
+  }
+  if (const auto* secret = std::get_if<Secret>(&value)) return format_secret(*secret);
+  if (const auto* map = std::get_if<SecretMap>(&value)) {
+    std::string out = "{";
+    for (const auto& [name, secret] : *map) {
+      if (out.size() > 1) out += ", ";
+      out += format_yaml_string(name) + ": " + format_secret(secret);
+    }
+    return out + "}";
   }
   return "null";
 }

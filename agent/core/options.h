@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,11 +23,22 @@ enum class OptionType {
   path,
   choice,  ///< one of `choices`
   string_list,
-  file_mode,  ///< octal, `0660`; held as int64
+  file_mode,   ///< octal, `0660`; held as int64
+  secret,      ///< held as Secret
+  secret_map,  ///< names to secrets (HTTP headers); held as SecretMap
 };
 
+/// A value that is never shown (security.md): printed as the reference it came from (`${env:X}`), else `***`.
+struct Secret {
+  std::string value;
+  std::string shown = "***";
+  bool operator==(const Secret& o) const { return value == o.value; }
+};
+using SecretMap = std::vector<std::pair<std::string, Secret>>;
+
 struct Option {
-  std::string_view name;
+  std::string_view name;  ///< `rotate.max_bytes` stands in YAML as `rotate: {max_bytes: ...}`; such
+                          ///< neighbours stand together in the table
   OptionType type = OptionType::string;
   std::string_view default_text = {};  ///< as it would be written in YAML; empty and not required: null
   std::string_view sentence = {};      ///< one sentence for REFERENCE.md, says the unit and what null means
@@ -43,7 +55,8 @@ struct Location {
   int line = 0, column = 0;  ///< 1-based; 0: no position
 };
 
-using OptionValue = std::variant<std::monostate, bool, int64_t, std::string, std::vector<std::string>>;
+using OptionValue =
+    std::variant<std::monostate, bool, int64_t, std::string, std::vector<std::string>, Secret, SecretMap>;
 
 /// Values of one OptionTable, all present (defaults filled in). Compared by value for reload.
 class Settings {
@@ -56,6 +69,8 @@ class Settings {
   const std::vector<std::string>& list(std::string_view name) const {
     return std::get<std::vector<std::string>>(at(name));
   }
+  const std::string& secret(std::string_view name) const { return std::get<Secret>(at(name)).value; }
+  const SecretMap& secrets(std::string_view name) const { return std::get<SecretMap>(at(name)); }
   const std::map<std::string, OptionValue, std::less<>>& values() const { return values_; }
   bool operator==(const Settings&) const = default;
 
@@ -71,14 +86,16 @@ struct ComponentType {
   std::string_view sentence;
   OptionTable options;
   /// Checks that one option alone cannot see; returns {option name, text} for each mistake.
-  std::vector<std::pair<std::string, std::string>> (*validate)(const Settings&) = nullptr;
+  std::function<std::vector<std::pair<std::string, std::string>>(const Settings&)> validate = nullptr;
 };
 
 /// Parses one value by the option's type and limits. Used for YAML scalars, `--set` and defaults.
 Result<OptionValue> parse_option(const Option& option, std::string_view text);
+/// `rotate` of `rotate.max_bytes`; empty for most.
+std::string_view option_group(const Option& option);
 /// Every option of the table at its default.
 Settings default_settings(const OptionTable& table);
-/// As it would be written in YAML (`64MiB`, `250ms`, quoted where needed).
+/// As it would be written in YAML (`64MiB`, `250ms`, quoted where needed); secrets as what they show.
 std::string format_option(const Option& option, const OptionValue& value);
 /// One string as weir's YAML reader takes it: plain where that is safe, else in double quotes, `$` doubled.
 std::string format_yaml_string(std::string_view text);

@@ -40,12 +40,23 @@ enum class StartAt { oldest, end };
 /// block: append answers `full`. drop_oldest: the cursor jumps, the skipped records are counted.
 enum class WhenFull { block, drop_oldest };
 
+/// How far behind a cursor may be: the journal being full, or more than `max_lag_bytes` of its own streams.
+struct LagLimit {
+  WhenFull when_full = WhenFull::drop_oldest;
+  uint64_t max_lag_bytes = UINT64_MAX;
+  LagLimit() = default;
+  LagLimit(WhenFull when, uint64_t bytes = UINT64_MAX)
+      : when_full(when), max_lag_bytes(bytes) {}  // NOLINT: a bare WhenFull says all
+};
+
 Totals& operator+=(Totals& to, const Totals& more);
 
 /// Consecutive entries of one block.
 struct BatchSlice {
   std::shared_ptr<Block> block;
   uint32_t first_entry = 0, entry_count = 0;
+  Position begin = 0;  ///< position before its first entry
+  Totals before;  ///< of everything from the batch's begin to there; slices may leave out what lies between
 };
 
 /// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
@@ -77,6 +88,7 @@ struct BatchLimits {
   uint64_t records_max = 8192;
   uint64_t bytes_max = 1 << 20;  ///< at least one record is handed out even if it is larger
   uint64_t records_step = 1;     ///< hand out a multiple of this, as long as `linger_ns` has not passed
+                                 ///< and there is less than `bytes_max`
   int64_t linger_ns = 0;         ///< how long the first waiting record may wait for a full step; -1: for ever
 };
 
@@ -107,7 +119,7 @@ class Cursor {
   /// Which streams it reads of what is appended from now on; what lies before stays as it was, lag included.
   /// Takes back an end_here().
   virtual void set_streams(StreamSet streams) = 0;
-  virtual void set_when_full(WhenFull when_full) = 0;
+  virtual void set_lag_limit(LagLimit limit) = 0;
   /// Nothing that is appended from now on belongs to it (its sink was removed); what lies before is its lag.
   virtual void end_here() = 0;
 };
@@ -134,10 +146,13 @@ class Journal {
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
+  /// What lies before it does not need this process any more. In memory: every cursor with
+  /// `when_full: block` has passed it (the others may skip it anyhow); on disk: synced().
+  virtual Position secured() const = 0;
   /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.
   /// The journal must outlive its cursors.
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
-                                              WhenFull when_full) = 0;
+                                              LagLimit limit) = 0;
   virtual JournalStatus status() const = 0;
   /// Called once after each append that answered `full`, when there is room, from the thread that made it;
   /// must not call back into the journal.

@@ -7,8 +7,8 @@
 
 namespace weir {
 
-MemoryCursor::MemoryCursor(MemoryJournal& journal, StreamSet streams, WhenFull when_full)
-    : journal_(journal), when_full_(when_full), stretches_{{streams, true, 0, {}}} {}
+MemoryCursor::MemoryCursor(MemoryJournal& journal, StreamSet streams, LagLimit limit)
+    : journal_(journal), limit_(limit), stretches_{{streams, true, 0, {}}} {}
 
 MemoryCursor::~MemoryCursor() {
   std::unique_lock lock(journal_.mutex_);
@@ -60,9 +60,9 @@ void MemoryCursor::set_streams(StreamSet streams) {
   journal_.tell_space(lock);
 }
 
-void MemoryCursor::set_when_full(WhenFull when_full) {
+void MemoryCursor::set_lag_limit(LagLimit limit) {
   std::unique_lock lock(journal_.mutex_);
-  when_full_ = when_full;
+  limit_ = limit;
   journal_.tell_space(lock);
 }
 
@@ -92,13 +92,39 @@ MemoryCursor::Sum MemoryCursor::between(const Totals& from, const Totals& upto) 
   return sum;
 }
 
+/// Where its records begin: what lies before was dropped by the journal, or by its own limit.
+MemoryCursor::Mark MemoryCursor::oldest() const {
+  if (given_up_.position > journal_.oldest()) return given_up_;
+  return {journal_.oldest(), journal_.oldest_totals(), journal_.first_entry_number_};
+}
+
+bool MemoryCursor::within_lag(const Totals& more) {
+  Totals end = journal_.totals_;
+  end += more;
+  Mark mark = oldest();
+  if (position_ > mark.position) mark = {position_, at_, entry_number_};
+  const auto lag = [&] { return between(mark.totals, end).bytes; };
+  if (lag() <= limit_.max_lag_bytes) return true;
+  if (limit_.when_full == WhenFull::block) return lag_records() == 0;  // one transaction is always allowed
+  const auto& entries = journal_.entries_;
+  while (lag() > limit_.max_lag_bytes && mark.position < journal_.position_) {
+    const uint64_t next = ++mark.entry_number - journal_.first_entry_number_;
+    const bool last = next >= entries.size();
+    mark.position = last ? journal_.position_ : entries[next].first;
+    mark.totals = last ? journal_.totals_ : entries[next].before;
+  }
+  given_up_ = mark;
+  return true;
+}
+
 /// Jumps over what the journal has dropped (counted), and into the next stretch when this one holds nothing
 /// more.
 void MemoryCursor::catch_up() {
-  if (position_ <= journal_.oldest()) {
-    uint64_t gone = between(at_, journal_.oldest_totals()).records;
+  const Mark first_left = oldest();
+  if (position_ <= first_left.position) {
+    uint64_t gone = between(at_, first_left.totals).records;
     dropped_ += gone, passed_ += gone;
-    start_at(journal_.oldest(), journal_.oldest_totals(), journal_.first_entry_number_, 0);
+    move_to(first_left.position, first_left.totals);
   }
   while (stretches_.size() > 1) {
     const Stretch& first = stretches_.front();
@@ -168,12 +194,12 @@ void MemoryCursor::fill(BatchView& out, const BatchLimits& limits) const {
     bool whole = record == 0 && out.records + matching <= records_max && out.end + t.entry_count <= end &&
                  (out.bytes + bytes <= limits.bytes_max || matching == 0);
     if (whole) {
-      if (matching) out.slices.push_back({t.block, t.first_entry, t.entry_count});
+      if (matching) out.slices.push_back({t.block, t.first_entry, t.entry_count, out.end, out.covered});
       out.records += matching, out.bytes += bytes, out.end += t.entry_count;
       out.covered += t.totals;
       continue;
     }
-    BatchSlice slice{t.block, t.first_entry + record, 0};
+    BatchSlice slice{t.block, t.first_entry + record, 0, out.end, out.covered};
     for (; record < t.entry_count && out.end < end; ++record) {
       const IndexEntry& e = t.block->entry(t.first_entry + record);
       bool mine = stretch.streams.has(e.stream);
@@ -207,17 +233,18 @@ CursorStatus MemoryCursor::status() const {
   s.position = position_, s.dropped_lag = dropped_, s.passed = passed_;
   Totals at = at_;
   Sum in_hand;
-  if (position_ < journal_.oldest()) {
+  const Mark first_left = oldest();
+  if (position_ < first_left.position) {
     if (out_) {
       at += out_covered_;
       in_hand = between(at_, at);
       s.position = out_end_;
     }
-    if (s.position < journal_.oldest()) {
-      uint64_t gone = between(at, journal_.oldest_totals()).records;
+    if (s.position < first_left.position) {
+      uint64_t gone = between(at, first_left.totals).records;
       s.dropped_lag += gone, s.passed += gone;
-      at = journal_.oldest_totals();
-      s.position = journal_.oldest();
+      at = first_left.totals;
+      s.position = first_left.position;
     }
   }
   Sum lag = between(at, journal_.totals_);

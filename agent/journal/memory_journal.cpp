@@ -53,6 +53,14 @@ Position MemoryJournal::written() const {
   return position_;
 }
 
+Position MemoryJournal::secured() const {
+  std::lock_guard lock(mutex_);
+  Position least = position_;
+  for (const MemoryCursor* c : cursors_)
+    if (c->limit_.when_full == WhenFull::block && c->lag_records() > 0) least = std::min(least, c->position_);
+  return least;
+}
+
 void MemoryJournal::on_space(std::function<void()> callback) {
   std::lock_guard lock(mutex_);
   on_space_ = std::move(callback);
@@ -73,7 +81,7 @@ bool MemoryJournal::front_block_is_free() const {
   while (n < entries_.size() && entries_[n].t.block.get() == front) ++n;
   const Totals& behind = n < entries_.size() ? entries_[n].before : totals_;
   for (const MemoryCursor* c : cursors_)
-    if (c->when_full_ == WhenFull::block && c->between(c->at_, behind).records > 0) return false;
+    if (c->limit_.when_full == WhenFull::block && c->between(c->at_, behind).records > 0) return false;
   return true;
 }
 
@@ -95,13 +103,21 @@ bool MemoryJournal::make_room(size_t bytes) {
   return true;
 }
 
+/// False when a `block` cursor would be more behind than it may.
+bool MemoryJournal::lag_allows(const Totals& more) {
+  bool allowed = true;
+  for (MemoryCursor* c : cursors_)
+    if (c->limit_.max_lag_bytes != UINT64_MAX) allowed = c->within_lag(more) && allowed;
+  return allowed;
+}
+
 AppendResult MemoryJournal::append(Transaction& t) {
   WEIR_CHECK(t.entry_count > 0);
   std::lock_guard lock(mutex_);
   bool new_block = entries_.empty() || entries_.back().t.block != t.block;
   size_t bytes = sizeof(Entry) + (new_block ? t.block->capacity() : 0);
-  if (new_block && !make_room(bytes)) {
-    full_ = true, wanted_bytes_ = bytes;
+  if (!lag_allows(t.totals) || (new_block && !make_room(bytes))) {
+    full_ = true, wanted_bytes_ = new_block ? bytes : 0, wanted_totals_ = t.totals;
     appended_.notify_all();  // cursors that wait for a full step give up waiting
     return AppendResult::full;
   }
@@ -123,9 +139,9 @@ AppendResult MemoryJournal::append(Transaction& t) {
 }
 
 std::unique_ptr<Cursor> MemoryJournal::open_cursor(std::string_view, StreamSet streams, StartAt start,
-                                                   WhenFull when_full) {
+                                                   LagLimit limit) {
   std::lock_guard lock(mutex_);
-  auto cursor = std::make_unique<MemoryCursor>(*this, streams, when_full);
+  auto cursor = std::make_unique<MemoryCursor>(*this, streams, limit);
   if (start == StartAt::oldest) {
     cursor->start_at(oldest(), oldest_totals(), first_entry_number_, 0);
   } else if (entries_.empty()) {
@@ -158,7 +174,7 @@ void MemoryJournal::set_bytes_max(uint64_t bytes_max) {
 }
 
 void MemoryJournal::tell_space(std::unique_lock<std::mutex>& lock) {
-  bool room = full_ && make_room(wanted_bytes_);
+  bool room = full_ && lag_allows(wanted_totals_) && make_room(wanted_bytes_);
   if (!room) return;
   full_ = false;
   auto callback = on_space_;

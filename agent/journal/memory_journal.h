@@ -21,8 +21,9 @@ class MemoryJournal final : public Journal {
   std::shared_ptr<Block> new_block(size_t bytes_min) override;
   Position written() const override;
   Position synced() const override { return 0; }
+  Position secured() const override;
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
-                                      WhenFull when_full) override;
+                                      LagLimit limit) override;
   JournalStatus status() const override;
   void on_space(std::function<void()> callback) override;
   void set_bytes_max(uint64_t bytes_max) override;
@@ -39,6 +40,7 @@ class MemoryJournal final : public Journal {
   bool front_block_is_free() const;
   bool evict_front_block();
   bool make_room(size_t bytes);
+  bool lag_allows(const Totals& more);
   size_t block_bytes() const;
   /// Unlocks, and tells the appender if there is room now.
   void tell_space(std::unique_lock<std::mutex>& lock);
@@ -57,13 +59,14 @@ class MemoryJournal final : public Journal {
   std::function<void()> on_space_;
   bool full_ = false;
   size_t wanted_bytes_ = 0;  ///< what the append that answered `full` needs
+  Totals wanted_totals_;     ///< its records
 };
 
 /// Its place is kept lazily: when the journal has dropped what it has not read, that shows (and is counted)
 /// at its next look. Everything under the journal's lock.
 class MemoryCursor final : public Cursor {
  public:
-  MemoryCursor(MemoryJournal& journal, StreamSet streams, WhenFull when_full);
+  MemoryCursor(MemoryJournal& journal, StreamSet streams, LagLimit limit);
   ~MemoryCursor() override;
   bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) override;
   void commit(const BatchView& batch) override;
@@ -71,7 +74,7 @@ class MemoryCursor final : public Cursor {
   void flush() override;
   void wake() override;
   void set_streams(StreamSet streams) override;
-  void set_when_full(WhenFull when_full) override;
+  void set_lag_limit(LagLimit limit) override;
   void end_here() override;
 
  private:
@@ -86,25 +89,35 @@ class MemoryCursor final : public Cursor {
   struct Sum {
     uint64_t records = 0, bytes = 0;
   };
+  /// A place at the beginning of an entry.
+  struct Mark {
+    Position position = 0;
+    Totals totals;
+    uint64_t entry_number = 0;
+  };
   void start_at(Position position, const Totals& totals, uint64_t entry_number, uint32_t record);
   void move_to(Position position, const Totals& totals);
   /// What of its streams lies between `from` and `upto`, stretch by stretch.
   Sum between(const Totals& from, const Totals& upto) const;
   uint64_t lag_records() const { return between(at_, journal_.totals_).records; }
+  /// Skips what is more than its limit (drop_oldest), `more` included that is about to be appended.
+  bool within_lag(const Totals& more);
   bool ended() const { return !stretches_.back().open; }
   void close_stretch();
+  Mark oldest() const;
   void catch_up();
   bool ready(const BatchLimits& limits) const;
   void fill(BatchView& out, const BatchLimits& limits) const;
 
   MemoryJournal& journal_;
-  WhenFull when_full_;
+  LagLimit limit_;
   std::deque<Stretch> stretches_;  ///< the first is where it reads now; never empty
   Position position_ = 0;          ///< committed
   Totals at_;                      ///< totals at position_
   uint64_t entry_number_ = 0;      ///< where position_ is: this entry of the journal,
   uint32_t record_ = 0;            ///< this record of it
   uint64_t passed_ = 0, dropped_ = 0;
+  Mark given_up_;             ///< what lies before is more than its LagLimit: dropped at its next look
   Position flush_until_ = 0;  ///< up to here no step is waited for
   bool woken_ = false;
   bool out_ =

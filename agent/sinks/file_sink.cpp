@@ -87,16 +87,10 @@ const SinkType kFileSinkType{
           false,
           true},
          {"mode", OptionType::file_mode, "0640", "Permissions of a file that is made."},
-         {"when_full",
-          OptionType::choice,
-          "block",
-          "When the journal is full of records that this sink has not written: `block` takes nothing more "
-          "in, "
-          "`drop_oldest` skips (counted as dropped `lag`).",
-          {"block", "drop_oldest"}},
      },
      validate_file},
-    make_file};
+    make_file,
+    "block"};
 
 FileSink::FileSink(const Settings& s, const SinkContext& context)
     : name_(context.name),
@@ -109,7 +103,6 @@ FileSink::FileSink(const Settings& s, const SinkContext& context)
                                               : 100),
       fsync_every_n_(s.null("fsync_every_n") ? 0 : uint64_t(s.integer("fsync_every_n"))),
       flush_every_ns_(s.null("flush_every_ms") ? -1 : s.integer("flush_every_ms") * 1'000'000),
-      when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest),
       io_(context.io),
       clock_(context.clock),
       quarantine_(context.quarantine) {}

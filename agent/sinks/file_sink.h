@@ -19,7 +19,6 @@ class FileSink final : public Sink {
   Delivery deliver(const BatchView& batch, std::stop_token stop) override;
   void close() noexcept override;
   BatchLimits batch_limits() const override;
-  WhenFull when_full() const override { return when_full_; }
 
  private:
   Result<void> open_or_create();
@@ -33,7 +32,6 @@ class FileSink final : public Sink {
   const bool line_mode_, step_mode_;
   const uint64_t flush_every_n_, fsync_every_n_;
   const int64_t flush_every_ns_;
-  const WhenFull when_full_;
   Io& io_;
   const Clock& clock_;
   Quarantine* quarantine_;

@@ -1,15 +1,31 @@
 #include <algorithm>
 
+#include "agent/sinks/common_options.h"
 #include "agent/sinks/file_sink.h"
 #include "agent/sinks/sink.h"
 #include "agent/sinks/stdout_sink.h"
 
 namespace weir {
 
+namespace {
+
+SinkType complete(SinkType kind) {
+  kind.type.options = with_common_options(std::move(kind.type.options), kind.when_full);
+  kind.type.validate = [own = std::move(kind.type.validate)](const Settings& settings) {
+    auto mistakes = check_common_options(settings);
+    if (!own) return mistakes;
+    for (auto& mistake : own(settings)) mistakes.push_back(std::move(mistake));
+    return mistakes;
+  };
+  return kind;
+}
+
+}  // namespace
+
 const std::vector<SinkType>& sink_types() {
   static const std::vector<SinkType> types{
-      kFileSinkType,
-      kStdoutSinkType,
+      complete(kFileSinkType),
+      complete(kStdoutSinkType),
   };
   return types;
 }

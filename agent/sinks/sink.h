@@ -54,7 +54,6 @@ class Sink {
   virtual void close() noexcept = 0;
   /// How it wants its batches.
   virtual BatchLimits batch_limits() const { return {}; }
-  virtual WhenFull when_full() const { return WhenFull::drop_oldest; }
 };
 
 /// What a sink may use. Outlives it.
@@ -65,10 +64,11 @@ struct SinkContext {
   Quarantine* quarantine;  ///< the sink's own file there; may be null in tests
 };
 
-/// One kind of sink: its options and its maker.
+/// One kind of sink: its own options (the registry adds the common ones) and its maker.
 struct SinkType {
   ComponentType type;
   std::unique_ptr<Sink> (*make)(const Settings& settings, const SinkContext& context);
+  std::string_view when_full = "drop_oldest";  ///< the default of that option
 };
 
 /// The list of all kinds, in sinks/registry.cpp: the one line a new sink adds.

@@ -33,19 +33,10 @@ const SinkType kStdoutSinkType{{"stdout",
                                      "`json`: one JSON line per record. `pretty`: for people. `auto`: pretty "
                                      "on a terminal, json otherwise.",
                                      {"auto", "json", "pretty"}},
-                                    {"when_full",
-                                     OptionType::choice,
-                                     "drop_oldest",
-                                     "When the journal is full of records that this sink has not written: "
-                                     "`block` takes nothing more in, "
-                                     "`drop_oldest` skips (counted as dropped `lag`).",
-                                     {"block", "drop_oldest"}},
                                 }},
                                make_stdout};
 
-StdoutSink::StdoutSink(const Settings& s, const SinkContext&)
-    : when_full_(s.text("when_full") == "block" ? WhenFull::block : WhenFull::drop_oldest),
-      format_(s.text("format")) {}
+StdoutSink::StdoutSink(const Settings& s, const SinkContext&) : format_(s.text("format")) {}
 
 Result<void> StdoutSink::open() {
   terminal_ = isatty(STDOUT_FILENO);

@@ -16,13 +16,11 @@ class StdoutSink final : public Sink {
   Result<void> open() override;
   Delivery deliver(const BatchView& batch, std::stop_token stop) override;
   void close() noexcept override;
-  WhenFull when_full() const override { return when_full_; }
 
  private:
   void render(const BatchView& batch);
   uint64_t lines_out() const;
 
-  const WhenFull when_full_;
   std::string format_;
   bool terminal_ = false, colour_ = false;
   int fd_ = -1;

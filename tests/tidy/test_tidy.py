@@ -18,23 +18,25 @@ MAY_INCLUDE = {
     "process": {"core", "decode"},
     "journal": {"core"},
     "config": {"core", "decode", "process"},
-    "sinks": {"core", "journal"},
+    "sinks": {"core", "decode", "process", "journal", "net"},
     "pipeline": {"core", "decode", "process", "journal"},
-    "ingest": {"core"},
-    "app": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "web"},
-    "cli": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "web", "app"},
-    "web": {"core"},
+    "net": {"core"},
+    "ingest": {"core", "net"},
+    "app": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "net", "web"},
+    "cli": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "net", "web", "app"},
+    "web": {"core", "net"},
 }
 # library header -> the modules that may know it
 LIBRARIES = {
     r"<(boost/(asio|beast)|boost/asio\.hpp)": {"ingest", "app", "cli", "web"},
+    r"<openssl/ssl\.h>": {"net"},
     r"<yaml-cpp/": {"config"},
     r"<nlohmann/": {"config", "ingest", "app", "cli", "web"},
     r"<spdlog/": {"core"},  # core/log.cpp alone, see below
     r"<CLI/": {"cli"},
     r"<re2/": {"process"},
     r"<(thread|condition_variable|future)>": {"journal", "sinks", "ingest", "app", "cli", "web"},
-    r"<mutex>": {"core", "journal", "sinks", "ingest", "app", "cli", "web"},  # core: the log and the quarantine
+    r"<mutex>": {"core", "net", "journal", "sinks", "ingest", "app", "cli", "web"},  # core: the log and the quarantine
 }
 LINES_MAX = 500
 

@@ -14,9 +14,7 @@ using namespace weir;
 
 namespace {
 
-std::filesystem::path config_directory() {
-  return std::filesystem::path(__FILE__).parent_path().parent_path().parent_path().parent_path() / "config";
-}
+std::filesystem::path config_directory() { return std::filesystem::path(WEIR_ROOT) / "config"; }
 
 std::string text_of(const std::filesystem::path& path) {
   std::ostringstream out;
@@ -29,10 +27,14 @@ LoadedConfig load_file(const std::filesystem::path& path) {
   return load_config({.files = {path.string()}}, listener_component_types(), sink_component_types());
 }
 
-/// `name:` stands in the text, on a line of its own or within braces, commented out or not.
+/// `name:` stands in the text, on a line of its own or within braces, commented out or not; of
+/// `rotate.max_bytes` the last word.
 void check_named(const std::string& text, std::string_view name) {
   CAPTURE(name);
-  CHECK(text.find(" " + std::string(name) + ": ") != std::string::npos);
+  const std::string word(name.substr(name.rfind('.') + 1));
+  const bool named =
+      text.find(" " + word + ": ") != std::string::npos || text.find("{" + word + ": ") != std::string::npos;
+  CHECK(named);
 }
 
 }  // namespace

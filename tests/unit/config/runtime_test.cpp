@@ -91,7 +91,7 @@ TEST_CASE("mistakes in the tree are shown where it was written") {
         paht: trace.jsonl
         write_mode: lines
         type: file
-        trace_slice: all
+        compress: gzip
 )")) ==
       "weir.yaml:3:5: runtime.tracing.enabeld: is not known here (did you mean enabled?)\n"
       "weir.yaml:4:23: runtime.tracing.signature.mode: must be type_only, type_and_identity or hash, not "
@@ -106,7 +106,7 @@ TEST_CASE("mistakes in the tree are shown where it was written") {
       "(did you "
       "mean line?)\n"
       "weir.yaml:13:9: runtime.tracing.sink.settings.type: is not known here\n"
-      "weir.yaml:14:9: runtime.tracing.sink.settings.trace_slice: is not in this build yet: leave it out\n");
+      "weir.yaml:14:9: runtime.tracing.sink.settings.compress: is not in this build yet: leave it out\n");
 }
 
 TEST_CASE("other adapters are refused by name") {
