@@ -149,6 +149,9 @@ class Journal {
   virtual const std::string& uuid() const = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
+  /// What lies before it does not need this process any more. In memory: every cursor with
+  /// `when_full: block` has passed it (the others may skip it anyhow); on disk: synced().
+  virtual Position secured() const = 0;
   /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.
   /// The journal must outlive its cursors.
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,

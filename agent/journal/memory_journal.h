@@ -22,6 +22,7 @@ class MemoryJournal final : public Journal {
   const std::string& uuid() const override { return uuid_; }
   Position written() const override;
   Position synced() const override { return 0; }
+  Position secured() const override;
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                       LagLimit limit) override;
   JournalStatus status() const override;
