@@ -16,10 +16,10 @@ const std::vector<FutureWords>& future_words() {
       {"journal", {"path"}},
       {"journal.type", {"disk"}},
       {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
-      {"sinks.*", {"rotate", "compress", "batch", "tls"}},
+      {"sinks.*", {"rotate", "compress"}},
       {"sinks.*.type",
-       {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
-        "syslog", "redis", "postgres", "sqlite", "elasticsearch"}},
+       {"otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd", "syslog",
+        "redis", "postgres", "sqlite", "elasticsearch"}},
       {"sinks.*.format", {"text"}},
   };
   return table;

@@ -90,6 +90,7 @@ struct BatchLimits {
   uint64_t records_step = 1;     ///< hand out a multiple of this, as long as `linger_ns` has not passed
                                  ///< and there is less than `bytes_max`
   int64_t linger_ns = 0;         ///< how long the first waiting record may wait for a full step; -1: for ever
+  uint64_t bytes_step = UINT64_MAX;  ///< so many bytes that wait are as good as a full step
 };
 
 struct CursorStatus {
@@ -144,6 +145,8 @@ class Journal {
   /// An empty block for at least `bytes_min` bytes of line; counts against the limit once a transaction in it
   /// is appended.
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
+  /// Its own name, random when it was made and never again: what positions belong to. RFC 4122 text form.
+  virtual const std::string& uuid() const = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
   /// What lies before it does not need this process any more. In memory: every cursor with

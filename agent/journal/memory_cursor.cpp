@@ -137,8 +137,9 @@ void MemoryCursor::catch_up() {
 }
 
 bool MemoryCursor::ready(const BatchLimits& limits) const {
-  uint64_t lag = lag_records();
-  return lag > 0 && (lag >= limits.records_step || position_ < flush_until_ || journal_.full_);
+  const Sum lag = between(at_, journal_.totals_);
+  return lag.records > 0 && (lag.records >= limits.records_step || lag.bytes >= limits.bytes_step ||
+                             position_ < flush_until_ || journal_.full_);
 }
 
 bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) {

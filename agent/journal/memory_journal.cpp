@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/core/check.h"
+#include "agent/core/uuid.h"
 
 namespace weir {
 
@@ -44,7 +45,7 @@ class BlockPool {
 };
 
 MemoryJournal::MemoryJournal(uint64_t bytes_max)
-    : bytes_max_(bytes_max), pool_(std::make_shared<BlockPool>()) {}
+    : uuid_(random_uuid()), bytes_max_(bytes_max), pool_(std::make_shared<BlockPool>()) {}
 
 MemoryJournal::~MemoryJournal() { WEIR_CHECK(cursors_.empty()); }
 

@@ -19,6 +19,7 @@ class MemoryJournal final : public Journal {
 
   AppendResult append(Transaction& t) override;
   std::shared_ptr<Block> new_block(size_t bytes_min) override;
+  const std::string& uuid() const override { return uuid_; }
   Position written() const override;
   Position synced() const override { return 0; }
   Position secured() const override;
@@ -45,6 +46,7 @@ class MemoryJournal final : public Journal {
   /// Unlocks, and tells the appender if there is room now.
   void tell_space(std::unique_lock<std::mutex>& lock);
 
+  const std::string uuid_;
   mutable std::mutex mutex_;
   std::condition_variable_any appended_;
   int waiting_ = 0;

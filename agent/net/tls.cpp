@@ -166,11 +166,15 @@ class TlsStream final : public ByteStream {
               std::string("certificate not accepted: ") + X509_verify_cert_error_string(verify)};
     }
     // The other side's word on our certificate comes as an alert (RFC 8446 section 6.2).
-    static constexpr int kCertificateAlerts[] = {
-        SSL_R_SSLV3_ALERT_BAD_CERTIFICATE,       SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
-        SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED,   SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED,
-        SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN,   SSL_R_TLSV1_ALERT_UNKNOWN_CA,
-        SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED, SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE};
+    static constexpr int kCertificateAlerts[] = {SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE,
+                                                 SSL_R_SSLV3_ALERT_BAD_CERTIFICATE,
+                                                 SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE,
+                                                 SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED,
+                                                 SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED,
+                                                 SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN,
+                                                 SSL_R_TLSV1_ALERT_UNKNOWN_CA,
+                                                 SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED,
+                                                 SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE};
     const bool refused = std::find(std::begin(kCertificateAlerts), std::end(kCertificateAlerts),
                                    ERR_GET_REASON(code)) != std::end(kCertificateAlerts);
     return {refused ? IoStep::Kind::untrusted : IoStep::Kind::failed, 0, "TLS: " + openssl_error()};

@@ -2,6 +2,7 @@
 
 #include "agent/sinks/common_options.h"
 #include "agent/sinks/file_sink.h"
+#include "agent/sinks/http_sink.h"
 #include "agent/sinks/sink.h"
 #include "agent/sinks/stdout_sink.h"
 
@@ -26,6 +27,7 @@ const std::vector<SinkType>& sink_types() {
   static const std::vector<SinkType> types{
       complete(kFileSinkType),
       complete(kStdoutSinkType),
+      complete(kHttpSinkType),
   };
   return types;
 }

@@ -14,6 +14,13 @@
 
 namespace weir {
 
+/// A record that the other side will never take: for the quarantine.
+struct Refusal {
+  uint64_t record = 0;    ///< index within the batch
+  std::string answer;     ///< what the other side said of it
+  uint64_t attempts = 0;  ///< requests it was part of
+};
+
 /// What became of a batch: a value, not a convention (architecture.md section 6).
 struct Delivery {
   enum class Kind {
@@ -21,14 +28,13 @@ struct Delivery {
     retry,  ///< transient, at the other side
     down,   ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, the rest comes
             ///< again
-    refused,        ///< permanent, for some records: to quarantine
     misconfigured,  ///< permanent, for all: slow retry, nothing thrown away
   };
   Kind kind = Kind::delivered;
-  std::string error;  ///< for all but delivered: what the other side or the system said
-  std::vector<uint64_t>
-      refused;        ///< Kind::refused: indexes within the batch, ascending; the others were delivered
-  uint64_t done = 0;  ///< retry, down: the first `done` records of the batch are delivered all the same
+  std::string error;                  ///< for all but delivered: what the other side or the system said
+  std::vector<Refusal> refused = {};  ///< ascending, all within what is done; the others were delivered
+  uint64_t done = 0;  ///< all but delivered: the first `done` records of the batch are done with all the same
+  int64_t retry_after_ns = 0;  ///< retry: what the other side asked for; the back-off is never shorter
   static Delivery delivered() { return {}; }
   static Delivery retry(std::string error, uint64_t done = 0) {
     return {Kind::retry, std::move(error), {}, done};
@@ -36,7 +42,19 @@ struct Delivery {
   static Delivery down(std::string error, uint64_t done = 0) {
     return {Kind::down, std::move(error), {}, done};
   }
-  static Delivery misconfigured(std::string error) { return {Kind::misconfigured, std::move(error), {}, 0}; }
+};
+
+/// How long a runner waits before the next attempt, jitter taken off.
+struct Backoff {
+  int64_t min_ns = 100'000'000, max_ns = 30'000'000'000;  ///< doubled from one to the other
+  int64_t misconfigured_ns = 10'000'000'000;
+};
+
+/// Records that go together in one request, by their ordinals in the journal.
+struct RequestBounds {
+  Position first = 0, last = 0;
+  uint64_t records = 0, bytes = 0;
+  bool delivered = false;  ///< but not what lies before
 };
 
 /// Where records leave: format and transport only. SinkRunner owns it and does batching, back-off, counting,
@@ -52,8 +70,13 @@ class Sink {
   /// batch when retry or down is answered is said in `done`, so that no record is written twice.
   virtual Delivery deliver(const BatchView& batch, std::stop_token stop) = 0;
   virtual void close() noexcept = 0;
-  /// How it wants its batches.
+  /// How it wants its batches. Asked before each.
   virtual BatchLimits batch_limits() const { return {}; }
+  virtual Backoff backoff() const { return {}; }
+  /// Requests whose fate is not known to the journal yet. They go from a sink to the one that takes its place
+  /// when its options change, so that what is sent again is sent in the same requests. Not while it delivers.
+  virtual std::vector<RequestBounds> unfinished() const { return {}; }
+  virtual void resume(std::vector<RequestBounds>) {}
 };
 
 /// What a sink may use. Outlives it.
@@ -61,7 +84,8 @@ struct SinkContext {
   std::string name;
   Io& io;
   const Clock& clock;
-  Quarantine* quarantine;  ///< the sink's own file there; may be null in tests
+  Quarantine* quarantine;         ///< the sink's own file there; may be null in tests
+  std::string journal_uuid = {};  ///< whose positions the batches have
 };
 
 /// One kind of sink: its own options (the registry adds the common ones) and its maker.

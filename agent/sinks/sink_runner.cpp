@@ -9,10 +9,9 @@ namespace weir {
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kRetryMin = 100 * kMillisecond, kRetryMax = 30'000 * kMillisecond;
 // Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
 constexpr int64_t kDownMin = 100 * kMillisecond, kDownMax = 2'000 * kMillisecond;
-constexpr int64_t kMisconfiguredRetry = 10'000 * kMillisecond;
+constexpr int64_t kRetryAfterMax = 300'000 * kMillisecond;  // delivery.md section 2
 
 uint64_t sum(const std::map<std::string, uint64_t>& counters) {
   uint64_t total = 0;
@@ -39,6 +38,7 @@ SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, st
       streams_(streams),
       random_(uint64_t(clock.wall_ns()) | 1) {
   WEIR_CHECK(sink_ && place_.cursor);
+  sink_->resume(std::move(place_.unfinished));
 }
 
 SinkRunner::~SinkRunner() { stop(); }
@@ -56,6 +56,7 @@ SinkPlace SinkRunner::stop() {
   if (open_) sink_->close();
   open_ = false;
   std::lock_guard lock(mutex_);
+  place_.unfinished = sink_->unfinished();
   return std::exchange(place_, {});
 }
 
@@ -162,7 +163,7 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
   BatchLimits limits = wanted;
   limits.records_max = std::max(wanted.records_max, kHeldRecordsMax);
   limits.bytes_max = kHeldBytesMax;
-  limits.records_step = 1;
+  limits.records_step = 1, limits.bytes_step = UINT64_MAX;
   while (place_.cursor->next(batch, limits, -1, stop)) {
     const bool grown = batch.records >= limits.records_step;
     filter_->judge(batch);
@@ -172,8 +173,8 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
       continue;
     }
     const bool enough = filter_->passing_records() >= wanted.records_step ||
-                        filter_->passing_bytes() >= wanted.bytes_max || batch.records >= limits.records_max ||
-                        batch.bytes >= kHeldBytesMax;
+                        filter_->passing_bytes() >= std::min(wanted.bytes_max, wanted.bytes_step) ||
+                        batch.records >= limits.records_max || batch.bytes >= kHeldBytesMax;
     if (enough || !grown) {
       auto portion = filter_->portion(batch, wanted);
       batch = first_records(batch, portion.covered);
@@ -205,11 +206,11 @@ bool SinkRunner::open(std::stop_token stop) {
 
 /// One batch, or the part of it that is done when the sink gives up; the rest comes again by next().
 void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop_token stop) {
-  for (attempts_ = 1; !stop.stop_requested(); ++attempts_) {
+  while (!stop.stop_requested()) {
     Delivery d = sink_->deliver(own, stop);
-    bool delivered = d.kind == Delivery::Kind::delivered || d.kind == Delivery::Kind::refused;
-    if (delivered) return finish(batch, own, d);
-    if (d.done > 0) commit(batch, own, d.done, 0);
+    keep_refused(own, d.refused);
+    if (d.kind == Delivery::Kind::delivered) return finish(batch, own, d);
+    if (d.done > 0) commit(batch, own, d.done, d.refused.size());
     if (stop.stop_requested()) return;
     if (d.kind == Delivery::Kind::down) {
       sink_->close();
@@ -218,10 +219,11 @@ void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop
       return;  // run() opens it again
     }
     bool misconfigured = d.kind == Delivery::Kind::misconfigured;
+    const Backoff backoff = sink_->backoff();
     if (misconfigured)
-      back_off("misconfigured", d.error, kMisconfiguredRetry, kMisconfiguredRetry, stop);
+      back_off("misconfigured", d.error, backoff.misconfigured_ns, backoff.misconfigured_ns, stop);
     else
-      back_off("retrying", d.error, kRetryMin, kRetryMax, stop);
+      back_off("retrying", d.error, backoff.min_ns, backoff.max_ns, stop, d.retry_after_ns);
     if (d.done > 0) return;
   }
 }
@@ -240,25 +242,29 @@ void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t r
       if (filtered[rule] > 0) place_.filtered[std::string(BatchFilter::kRuleNames[rule])] += filtered[rule];
     filter_->forget(covered, part.end);
   }
+  backoff_ns_ = 0;
   changed_.notify_all();
 }
 
+void SinkRunner::keep_refused(const BatchView& batch, const std::vector<Refusal>& refused) {
+  if (refused.empty()) return;
+  uint64_t i = 0;
+  size_t n = 0;
+  batch.for_each([&](std::string_view line, Stream) {
+    if (n == refused.size() || refused[n].record != i++) return;
+    quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", refused[n].answer, refused[n].attempts,
+                            line.substr(0, line.size() - 1));
+    ++n;
+  });
+  quarantine_.flush();
+  log::sampled(log::Level::warn, "refused." + name_,
+               "sink {}: {} records refused for good: {}; they are in the quarantine", name_, refused.size(),
+               refused.back().answer);
+}
+
 void SinkRunner::finish(const BatchView& batch, const BatchView& own, const Delivery& delivery) {
-  if (!delivery.refused.empty()) {
-    size_t i = 0, n = 0;
-    own.for_each([&](std::string_view line, Stream) {
-      if (n < delivery.refused.size() && delivery.refused[n] == i++)
-        ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_,
-                                     line.substr(0, line.size() - 1));
-    });
-    quarantine_.flush();
-    log::sampled(log::Level::warn, "refused." + name_,
-                 "sink {}: {} records refused for good: {}; they are in the quarantine", name_,
-                 delivery.refused.size(), delivery.error);
-  }
   commit(batch, own, own.records, delivery.refused.size());
   std::lock_guard lock(mutex_);
-  backoff_ns_ = 0;
   if (state_ != "ok") {
     log::info("sink {}: working again", name_);
     state_ = "ok", retry_at_ns_ = 0;
@@ -273,7 +279,7 @@ void SinkRunner::set_ok() {
 }
 
 void SinkRunner::back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
-                          std::stop_token stop) {
+                          std::stop_token stop, int64_t at_least_ns) {
   log::sampled(log::Level::error, "sink." + name_, "sink {}: {}: {}; its records wait in the journal", name_,
                state, error);
   std::unique_lock lock(mutex_);
@@ -283,6 +289,7 @@ void SinkRunner::back_off(const char* state, const std::string& error, int64_t m
   random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
   int64_t wait =
       backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
+  wait = std::max(wait, std::min(at_least_ns, kRetryAfterMax));
   retry_at_ns_ = clock_.monotonic_ns() + wait;
   changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait), [] { return false; });
 }

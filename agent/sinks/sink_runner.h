@@ -34,6 +34,7 @@ struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
   std::map<std::string, uint64_t> filtered, quarantined;
+  std::vector<RequestBounds> unfinished = {};
 };
 
 /// Owns a sink, its filter, its cursor and its one worker thread; does batching, back-off with jitter,
@@ -74,9 +75,10 @@ class SinkRunner {
   bool reads_anything() const;
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   bool open(std::stop_token stop);
+  void keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
   void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
-                std::stop_token stop);
+                std::stop_token stop, int64_t at_least_ns = 0);
   void set_ok();
 
   const std::string name_, type_;
@@ -90,7 +92,7 @@ class SinkRunner {
   StreamSet streams_;
   std::string state_ = "ok", last_error_;
   int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
-  uint64_t attempts_ = 0, random_;
+  uint64_t random_;
   bool open_ = false, ended_ = false;
   std::atomic<bool> reopen_ = false;
   std::jthread worker_;

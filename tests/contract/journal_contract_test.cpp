@@ -114,6 +114,30 @@ TEST_CASE("a cursor that blocks holds the journal at its own limit until it has 
   });
 }
 
+TEST_CASE("a journal has a name of its own") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    const std::string uuid = journal.uuid();
+    CHECK(uuid.size() == 36);
+    CHECK(uuid == journal.uuid());
+    for_each_journal(kRoomy, [&](Journal& other) { CHECK(other.uuid() != uuid); });
+  });
+}
+
+TEST_CASE("enough bytes are as good as a full step of records") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("steps", {Stream::log}, StartAt::end, WhenFull::block);
+    BatchLimits limits{.records_step = 100, .linger_ns = -1, .bytes_step = 50};
+    BatchView batch;
+    fill.append(Stream::log, std::string(30, 'x'));
+    fill.append(Stream::trace, std::string(300, 'x'));
+    CHECK_FALSE(cursor->next(batch, limits, 0, {}));
+    fill.append(Stream::log, std::string(30, 'x'));
+    REQUIRE(cursor->next(batch, limits, 0, {}));
+    CHECK(batch.records == 2);
+  });
+}
+
 TEST_CASE("a cursor sees what is appended after it was opened, in order") {
   for_each_journal(kRoomy, [](Journal& journal) {
     Filler fill(journal);

@@ -106,6 +106,41 @@ TEST_CASE("close is safe without open and twice") {
     b.sink->close();
     b.sink->close();
   }
+  for (const SinkType& type : sink_types()) {  // those that are not files, too
+    CAPTURE(type.type.name);
+    Settings settings = default_settings(type.type.options);
+    settings.set("path", std::string("/nowhere"));
+    settings.set("url", std::string("http://127.0.0.1:1/"));
+    auto sink = type.make(settings, {"under_test", system_io(), system_clock(), nullptr});
+    sink->close();
+    sink->close();
+    CHECK(sink->batch_limits().records_max > 0);
+    CHECK(sink->unfinished().empty());
+  }
+}
+
+TEST_CASE("a remote sink opens without its receiver, and gives up on it at once when told to stop") {
+  Bench b(rows()[0]);
+  const SinkType* type = find_sink_type("http");
+  Settings settings = default_settings(type->type.options);
+  settings.set("url", std::string("http://127.0.0.1:1/"));
+  auto sink = type->make(settings, {"under_test", b.io, system_clock(), nullptr, b.journal->uuid()});
+  REQUIRE(sink->open());
+  fill_ten(b);
+  BatchView batch;
+  b.cursor->flush();
+  REQUIRE(b.cursor->next(batch, sink->batch_limits(), 0, {}));
+  Delivery refused = sink->deliver(batch, {});
+  CHECK(refused.kind == Delivery::Kind::retry);
+  CHECK(refused.done == 0);
+  CHECK(refused.error == "POST http://127.0.0.1:1/: cannot connect to 127.0.0.1:1: Connection refused");
+  std::stop_source stop;
+  stop.request_stop();
+  CHECK(sink->deliver(batch, stop.get_token()).kind == Delivery::Kind::retry);
+  REQUIRE(sink->unfinished().size() == 1);
+  CHECK(sink->unfinished()[0].first == batch.begin + 1);
+  CHECK(sink->unfinished()[0].last == batch.end);
+  sink->close();
 }
 
 TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {

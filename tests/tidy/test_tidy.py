@@ -28,14 +28,14 @@ MAY_INCLUDE = {
 }
 # library header -> the modules that may know it
 LIBRARIES = {
-    r"<(boost/(asio|beast)|boost/asio\.hpp)": {"ingest", "app", "cli", "web"},
+    r"<(boost/(asio|beast)|boost/asio\.hpp)": {"net", "ingest", "app", "cli", "web"},
     r"<openssl/ssl\.h>": {"net"},
     r"<yaml-cpp/": {"config"},
     r"<nlohmann/": {"config", "ingest", "app", "cli", "web"},
     r"<spdlog/": {"core"},  # core/log.cpp alone, see below
     r"<CLI/": {"cli"},
     r"<re2/": {"process"},
-    r"<(thread|condition_variable|future)>": {"journal", "sinks", "ingest", "app", "cli", "web"},
+    r"<(thread|condition_variable|future)>": {"net", "journal", "sinks", "ingest", "app", "cli", "web"},
     r"<mutex>": {"core", "net", "journal", "sinks", "ingest", "app", "cli", "web"},  # core: the log and the quarantine
 }
 LINES_MAX = 500

@@ -24,6 +24,7 @@ std::string text_of(const std::filesystem::path& path) {
 
 LoadedConfig load_file(const std::filesystem::path& path) {
   ::setenv("WEIR_SOCKET", "/tmp/weir_examples.sock", 1);
+  ::setenv("WEIR_COLLECTOR_TOKEN", "secret", 1);
   return load_config({.files = {path.string()}}, listener_component_types(), sink_component_types());
 }
 

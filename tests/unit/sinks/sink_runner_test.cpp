@@ -27,14 +27,10 @@ class MoodySink final : public Sink {
     if (mood == 0) --failures_left_;  // each one costs a back-off
     Delivery d;
     if (mood == 0) d = Delivery::down("moody", random_() % (lines.size() + 1));
-    if (mood == 1) {
-      d.kind = Delivery::Kind::refused;
-      d.error = "not this one";
-      d.refused = {random_() % lines.size()};
-    }
     const size_t done = mood == 0 ? d.done : lines.size();
+    if (mood <= 1 && done > 0) d.refused.push_back({random_() % done, "not this one", 1});
     for (size_t i = 0; i < done; ++i)
-      (!d.refused.empty() && d.refused[0] == i ? refused : taken).push_back(lines[i]);
+      (!d.refused.empty() && d.refused[0].record == i ? refused : taken).push_back(lines[i]);
     return d;
   }
   std::vector<std::string> taken, refused;

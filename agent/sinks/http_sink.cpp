@@ -1,0 +1,202 @@
+#include "agent/sinks/http_sink.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "agent/core/check.h"
+#include "agent/core/text.h"
+#include "agent/core/uuid.h"
+
+namespace weir {
+namespace {
+
+/// When a stop is asked for, a request may still be answered until it is this old: that saves sending it
+/// again. One that has been out for longer is not waited for.
+constexpr int64_t kLastAnswersNs = 200'000'000;
+
+std::string text_or_empty(const Settings& s, std::string_view option) {
+  return s.null(option) ? std::string() : s.text(option);
+}
+
+std::string authorization_of(const Settings& s) {
+  if (!s.null("auth.bearer")) return "Bearer " + s.secret("auth.bearer");
+  if (s.null("auth.basic.user")) return {};
+  std::string out = "Basic ";
+  append_base64(out, s.secret("auth.basic.user") + ":" + s.secret("auth.basic.password"));
+  return out;
+}
+
+/// Of a header such as `Authorization: Token abc` the last word is a secret of its own.
+void add_with_last_word(SecretMask& mask, const std::string& value) {
+  mask.add(value);
+  if (const size_t space = value.rfind(' '); space != std::string::npos) mask.add(value.substr(space + 1));
+}
+
+/// A name-based UUID (RFC 4122 section 4.3) within the namespace of `base`.
+std::string derived_uuid(const std::string& base, const std::string& name) {
+  const std::string text = base + '\n' + name;
+  unsigned char digest[EVP_MAX_MD_SIZE], bytes[16];
+  WEIR_CHECK(EVP_Digest(text.data(), text.size(), digest, nullptr, EVP_sha1(), nullptr) == 1);
+  std::copy_n(digest, sizeof bytes, bytes);
+  return format_uuid(bytes, 5);
+}
+
+}  // namespace
+
+HttpSink::HttpSink(const Settings& s, const SinkContext& context)
+    : settings_(s),
+      clock_(context.clock),
+      name_(context.name),
+      journal_uuid_(context.journal_uuid),
+      format_(s.text("format") == "ndjson" ? HttpFormat::ndjson : HttpFormat::json_array),
+      gzip_(s.text("compress") == "gzip"),
+      authorization_(authorization_of(s)),
+      plan_(uint64_t(s.integer("batch.records")), uint64_t(s.integer("batch.bytes"))) {
+  if (!authorization_.empty()) add_with_last_word(mask_, authorization_);
+  if (!s.null("auth.basic.password")) mask_.add(s.secret("auth.basic.password"));
+  for (const auto& [name, value] : s.secrets("headers"))
+    if (value.shown == "***" || value.shown.find("${") != std::string::npos)  // others are shown anyway
+      add_with_last_word(mask_, value.value);
+}
+
+Result<void> HttpSink::open() {
+  auto url = parse_http_url(settings_.text("url"));
+  if (!url) return tl::unexpected(url.error());
+  auto proxy = proxy_for(*url, [](const char* name) { return std::getenv(name); });
+  if (!proxy) return tl::unexpected(proxy.error());
+  HttpEndpoint& e = endpoint_;
+  e.url = std::move(*url), e.proxy = std::move(*proxy);
+  e.connect_timeout_ns = settings_.integer("connect_timeout"), e.timeout_ns = settings_.integer("timeout");
+  if (e.proxy) mask_.add(e.proxy->password), add_with_last_word(mask_, e.proxy->authorization);
+  if (e.url.tls) {
+    auto tls = make_tls_client({text_or_empty(settings_, "tls.ca"), text_or_empty(settings_, "tls.cert"),
+                                text_or_empty(settings_, "tls.key")});
+    if (!tls) return tl::unexpected(tls.error());
+    e.tls = std::move(*tls);
+    e.server_name = settings_.null("tls.server_name") ? e.url.host : settings_.text("tls.server_name");
+  }
+  const HostPort peer = e.proxy ? HostPort{e.proxy->host, e.proxy->port} : HostPort{e.url.host, e.url.port};
+  e.resolver = std::make_shared<Resolver>(peer.host, peer.port);
+  head_.emplace(e, settings_.secrets("headers"), authorization_, format_, gzip_);
+  lanes_.clear();
+  for (int64_t i = 0; i < settings_.integer("in_flight"); ++i)
+    lanes_.push_back(std::make_unique<Lane>(e, clock_, format_, gzip_));
+  return {};
+}
+
+BatchLimits HttpSink::batch_limits() const {
+  const uint64_t records = uint64_t(settings_.integer("batch.records"));
+  const uint64_t bytes = uint64_t(settings_.integer("batch.bytes"));
+  const uint64_t lanes = uint64_t(settings_.integer("in_flight"));
+  BatchLimits limits{.records_max = records * lanes,
+                     .bytes_max = bytes * lanes,
+                     .records_step = records,
+                     .linger_ns = settings_.integer("batch.linger"),
+                     .bytes_step = bytes};
+  if (plan_.unfinished_records() == 0) return limits;
+  // What was sent once comes again whole, and at once.
+  limits.records_max = std::max(limits.records_max, plan_.unfinished_records());
+  limits.bytes_max = std::max(limits.bytes_max, plan_.unfinished_bytes());
+  limits.records_step = 1;
+  return limits;
+}
+
+Backoff HttpSink::backoff() const {
+  return {settings_.integer("backoff.min"), settings_.integer("backoff.max"),
+          settings_.integer("misconfigured_retry")};
+}
+
+/// Not the journal's own UUID: two sinks may send different records between the same ordinals to one
+/// receiver, and so may one whose filter has changed.
+std::string HttpSink::key_base(StreamSet streams) const {
+  std::string name = name_ + '\n' + text_or_empty(settings_, "where") + '\n' + settings_.text("trace_slice");
+  for (Stream s : kStreams)
+    if (streams.has(s)) name += '\n' + std::string(stream_name(s));
+  return derived_uuid(journal_uuid_, name) + "-";
+}
+
+void HttpSink::Trouble::add(Delivery::Kind more, std::string text, int64_t wait_ns) {
+  retry_after_ns = std::max(retry_after_ns, wait_ns);
+  if (kind == Delivery::Kind::misconfigured) return;
+  kind = more, error = std::move(text);
+}
+
+Delivery HttpSink::deliver(const BatchView& batch, std::stop_token stop) {
+  if (key_base_.empty() || batch.streams != key_streams_)
+    key_base_ = key_base(batch.streams), key_streams_ = batch.streams;
+  plan_.begin(batch);
+  const StopSignal stopped(stop);
+  Trouble trouble;
+  int64_t end_ns = INT64_MAX;
+  while (clock_.monotonic_ns() < end_ns) {
+    if (stop.stop_requested() && end_ns == INT64_MAX) end_ns = last_start_ns_ + kLastAnswersNs;
+    if (trouble.kind == Delivery::Kind::delivered && end_ns == INT64_MAX) start_requests(batch);
+    for (auto& lane : lanes_)
+      if (lane->connection.busy() && lane->connection.step()) take_outcome(*lane, trouble);
+    const bool more = trouble.kind == Delivery::Kind::delivered && end_ns == INT64_MAX && plan_.waiting();
+    if (!any_busy() && !more) break;
+    if (!more || std::ranges::all_of(lanes_, [](auto& lane) { return lane->connection.busy(); }))
+      wait(end_ns == INT64_MAX ? stopped.fd() : -1, end_ns);
+  }
+  for (auto& lane : lanes_)
+    if (lane->connection.busy()) lane->connection.close();
+  auto progress = plan_.finish();
+  if (trouble.kind == Delivery::Kind::delivered && progress.done < batch.records)
+    trouble.add(Delivery::Kind::retry, "POST " + endpoint_.url.shown() + ": stopped before the answer", 0);
+  return {trouble.kind, std::move(trouble.error), std::move(progress.refused), progress.done,
+          trouble.retry_after_ns};
+}
+
+void HttpSink::start_requests(const BatchView& batch) {
+  for (auto& lane : lanes_) {
+    if (lane->connection.busy()) continue;
+    const RequestPlan::Request* next = plan_.next_waiting();
+    if (!next) return;
+    lane->first = next->first;
+    key_ = key_base_;
+    key_ += std::to_string(next->first);
+    key_ += '-';
+    key_ += std::to_string(next->last);
+    lane->request.make(*head_, batch, next->first, next->last, key_);
+    lane->connection.start(&lane->request.parts());
+    last_start_ns_ = clock_.monotonic_ns();
+  }
+}
+
+bool HttpSink::any_busy() const {
+  return std::ranges::any_of(lanes_, [](const auto& lane) { return lane->connection.busy(); });
+}
+
+/// Until one of the connections can go on, or is late, or the stop comes.
+void HttpSink::wait(int stop_fd, int64_t until_ns) {
+  polled_.assign(1, {stop_fd, POLLIN, 0});
+  for (const auto& lane : lanes_) {
+    if (!lane->connection.busy()) continue;
+    polled_.push_back(lane->connection.waits_for());
+    until_ns = std::min(until_ns, lane->connection.wake_at_ns());
+  }
+  const int64_t left_ns = std::max<int64_t>(0, until_ns - clock_.monotonic_ns());
+  const timespec left{left_ns / 1'000'000'000, left_ns % 1'000'000'000};
+  ::ppoll(polled_.data(), polled_.size(), &left, nullptr);
+}
+
+void HttpSink::take_outcome(Lane& lane, Trouble& trouble) {
+  const HttpOutcome& outcome = lane.connection.outcome();
+  switch (verdict_of(outcome)) {
+    case HttpVerdict::delivered:
+      return plan_.delivered(lane.first);
+    case HttpVerdict::split:
+      return plan_.refused(lane.first, text_of(outcome, endpoint_.url, mask_));
+    case HttpVerdict::retry:
+      plan_.failed(lane.first);
+      return trouble.add(Delivery::Kind::retry, text_of(outcome, endpoint_.url, mask_),
+                         outcome.answer.retry_after_ns);
+    case HttpVerdict::misconfigured:
+      plan_.failed(lane.first);
+      return trouble.add(Delivery::Kind::misconfigured, text_of(outcome, endpoint_.url, mask_), 0);
+  }
+}
+
+}  // namespace weir
