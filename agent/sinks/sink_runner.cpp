@@ -173,8 +173,8 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
       continue;
     }
     const bool enough = filter_->passing_records() >= wanted.records_step ||
-                        filter_->passing_bytes() >= wanted.bytes_max || batch.records >= limits.records_max ||
-                        batch.bytes >= kHeldBytesMax;
+                        filter_->passing_bytes() >= std::min(wanted.bytes_max, wanted.bytes_step) ||
+                        batch.records >= limits.records_max || batch.bytes >= kHeldBytesMax;
     if (enough || !grown) {
       auto portion = filter_->portion(batch, wanted);
       batch = first_records(batch, portion.covered);
