@@ -13,13 +13,11 @@ for good is in `taken`; asking it for records() drops what came twice with the s
 import contextlib
 import gzip
 import json
-import os
 import re
 import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 
 import harness
@@ -295,38 +293,11 @@ def lines_of(count, start=0):
     return [harness.log("m%d" % n, n=n) for n in range(start, start + count)]
 
 
-# --- certificates ------------------------------------------------------------------------------------------------
-
-class Certificates:
-    """An issuer and what it has signed, made with the openssl command line."""
-
-    def __init__(self, directory, name="ca"):
-        self.dir = directory
-        self.ca, self.ca_key = self._path(name + ".pem"), self._path(name + ".key")
-        self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                      "-subj", "/CN=weir test issuer " + name, "-keyout", self.ca_key, "-out", self.ca)
-
-    def _path(self, name):
-        return os.path.join(self.dir, name)
-
-    def _openssl(self, *args):
-        subprocess.run(["openssl", *args], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.dir)
-
-    def make(self, name, alternative_name, days=30):
-        """(certificate, key); `days` below 0: expired."""
-        cert, key, request, extensions = (self._path(name + end) for end in (".pem", ".key", ".csr", ".ext"))
-        self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + name,
-                      "-keyout", key, "-out", request)
-        with open(extensions, "w") as f:
-            f.write("subjectAltName=%s\n" % alternative_name)
-        self._openssl("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.ca_key, "-CAcreateserial",
-                      "-days", str(days), "-extfile", extensions, "-out", cert)
-        return cert, key
-
-    def server_context(self, cert, key, client_ca=None):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cert, key)
-        if client_ca:
-            context.load_verify_locations(client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
+def server_context(certificate_and_key, client_ca=None):
+    """For Receiver(tls=...); with client_ca clients must show a certificate of that issuer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate_and_key)
+    if client_ca:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -8,7 +8,8 @@ import threading
 import unittest
 
 import harness
-from http_receiver import Certificates, ForwardTest, lines_of, stall
+from certificates import Issuer
+from http_receiver import ForwardTest, lines_of, server_context, stall
 
 
 class TlsTest(ForwardTest):
@@ -17,8 +18,8 @@ class TlsTest(ForwardTest):
     @classmethod
     def setUpClass(cls):
         cls.certificates_dir = tempfile.mkdtemp(prefix="weir-certs-")
-        cls.issuer = Certificates(cls.certificates_dir)
-        cls.good_cert = cls.issuer.make("server", "IP:127.0.0.1,DNS:localhost")
+        cls.issuer = Issuer(cls.certificates_dir)
+        cls.good_cert = cls.issuer.issue("server", "IP:127.0.0.1,DNS:localhost")
 
     @classmethod
     def tearDownClass(cls):
@@ -28,7 +29,7 @@ class TlsTest(ForwardTest):
         return "tls: {ca: %s%s}" % (self.issuer.ca, more)
 
     def good_tls(self):
-        return self.issuer.server_context(*self.good_cert)
+        return server_context(self.good_cert)
 
     def check_good(self, receiver, options, lines=None, **kwargs):
         agent = self.forward(receiver, options, **kwargs)
@@ -82,8 +83,8 @@ class Tls(TlsTest):
         receiver = self.receiver(tls=self.good_tls())
         agent = self.forward(receiver, "tls: {ca: %s}" % ca)
         self.send_and_check(agent, receiver, lines_of(3))
-        other = Certificates(self.certificates_dir, "other-issuer")
-        receiver.tls = other.server_context(*other.make("moved", "IP:127.0.0.1"))
+        other = Issuer(self.certificates_dir, "other-issuer")
+        receiver.tls = server_context(other.issue("moved", "IP:127.0.0.1"))
         receiver.drop_connections()
         agent.send_plain(lines_of(3, 3))
         agent.wait_status(lambda s: s["sinks"]["fwd"]["state"] == "misconfigured", "misconfigured")
@@ -97,18 +98,18 @@ class Tls(TlsTest):
         self.check_good(receiver, self.tls() + ", timeout: 5s, batch: {bytes: 8MiB, linger: 100ms}", [harness.log("x" * 200_000, n=n) for n in range(50)])
 
     def test_the_host_name_is_checked_and_may_be_named(self):
-        other = self.issuer.server_context(*self.issuer.make("other", "DNS:other.example"))
+        other = server_context(self.issuer.issue("other", "DNS:other.example"))
         self.recovers(*self.check_misconfigured(other, "certificate not accepted: .*mismatch.*check `tls`"))
         receiver = self.receiver(tls=other)
         self.check_good(receiver, self.tls(", server_name: other.example"))
 
     def test_an_expired_certificate(self):
-        expired = self.issuer.server_context(*self.issuer.make("expired", "IP:127.0.0.1", days=-1))
+        expired = server_context(self.issuer.issue("expired", "IP:127.0.0.1", expired=True))
         self.recovers(*self.check_misconfigured(expired, "certificate not accepted: certificate has expired"))
 
     def test_an_untrusted_issuer(self):
-        stranger = Certificates(self.certificates_dir, "stranger")
-        context = stranger.server_context(*stranger.make("s", "IP:127.0.0.1"))
+        stranger = Issuer(self.certificates_dir, "stranger")
+        context = server_context(stranger.issue("s", "IP:127.0.0.1"))
         self.recovers(*self.check_misconfigured(context, "certificate not accepted: .*issuer"))
 
     def test_the_systems_issuers_do_not_know_ours(self):
@@ -121,17 +122,17 @@ class Tls(TlsTest):
         agent.stopped = True
 
     def test_a_client_certificate_that_is_missing_and_one_that_is_given(self):
-        context = self.issuer.server_context(*self.good_cert, client_ca=self.issuer.ca)
+        context = server_context(self.good_cert, client_ca=self.issuer.ca)
         self.recovers(*self.check_misconfigured(context, "certificate required"))
-        older = self.issuer.server_context(*self.good_cert, client_ca=self.issuer.ca)
+        older = server_context(self.good_cert, client_ca=self.issuer.ca)
         older.maximum_version = ssl.TLSVersion.TLSv1_2
         self.recovers(*self.check_misconfigured(older, "handshake failure"))
-        cert, key = self.issuer.make("client", "DNS:client")
-        receiver = self.receiver(tls=self.issuer.server_context(*self.good_cert, client_ca=self.issuer.ca))
+        cert, key = self.issuer.issue("client", "DNS:client")
+        receiver = self.receiver(tls=server_context(self.good_cert, client_ca=self.issuer.ca))
         self.check_good(receiver, self.tls(", cert: %s, key: %s" % (cert, key)))
-        stranger = Certificates(self.certificates_dir, "stranger2")
-        cert, key = stranger.make("client2", "DNS:client")
-        context = self.issuer.server_context(*self.good_cert, client_ca=self.issuer.ca)
+        stranger = Issuer(self.certificates_dir, "stranger2")
+        cert, key = stranger.issue("client2", "DNS:client")
+        context = server_context(self.good_cert, client_ca=self.issuer.ca)
         self.recovers(*self.check_misconfigured(context, "unknown ca|certificate", self.tls(", cert: %s, key: %s" % (cert, key))))
 
     def test_a_certificate_file_that_is_not_there_is_down_and_comes_back(self):
@@ -234,7 +235,7 @@ class Proxies(TlsTest):
         self.assertTrue(proxy.heads[0].startswith("POST http://far.example:81/in?x=1 HTTP/1.1\r\nHost: far.example:81\r\n"), proxy.heads[0])
 
     def test_https_through_a_tunnel(self):
-        receiver = self.receiver(tls=self.issuer.server_context(*self.issuer.make("far", "DNS:far.example")))
+        receiver = self.receiver(tls=server_context(self.issuer.issue("far", "DNS:far.example")))
         for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             with self.subTest(variable):
                 receiver.taken.clear()
