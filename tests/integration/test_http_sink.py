@@ -163,6 +163,8 @@ class Requests(ForwardTest):
         def moody(peer, request):
             counter["all"] += 1
             mood = counter["all"] % 7
+            if mood not in (3, 5) and any('"poison":true' in line for line in request.lines()):
+                return answer(400)(peer, request)
             if mood == 2:
                 counter["lost"] += 1
                 return lost_answer(peer, request)
@@ -172,8 +174,12 @@ class Requests(ForwardTest):
         receiver = self.receiver(always=moody)
         agent = self.forward(receiver, "in_flight: 4, batch: {records: 100, linger: 5ms}")
         lines = lines_of(20_000)
-        self.send_and_check(agent, receiver, lines)
-        self.assertEqual(collections.Counter(receiver.records()), collections.Counter(lines))
+        bad = [harness.log("bad", n=n, poison=True) for n in range(7)]
+        for n, line in enumerate(bad):
+            lines[2500 * n + 7] = line
+        self.send_and_check(agent, receiver, lines, quarantined=len(bad))
+        self.assertEqual(collections.Counter(receiver.records()), collections.Counter(lines) - collections.Counter(bad))
+        self.assertEqual(sorted(e["raw"] for e in agent.quarantine("sink.fwd")), bad)
         again = len(receiver.taken) - len({r.key for r in receiver.taken})
         self.assertLessEqual(again, counter["lost"], "only what lost its answer came again")
 
