@@ -19,7 +19,7 @@ const std::vector<FutureWords>& future_words() {
       {"streams.*", {"set", "redact", "sample"}},
       {"listen.*", {"tls"}},
       {"listen.*.type", {"ring", "http", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
-      {"sinks.*", {"rotate", "compress", "batch", "tls"}},
+      {"sinks.*", {"compress", "batch", "tls"}},
       {"sinks.*.type",
        {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
         "syslog", "redis", "postgres", "sqlite", "elasticsearch"}},

@@ -137,7 +137,7 @@ void SinkRunner::work(std::stop_token stop) {
       open_ = false;
       if (!open(stop)) return;
     }
-    if (place_.cursor->next(batch, limits, -1, stop)) {
+    if (place_.cursor->next(batch, limits, until_due(), stop)) {
       if (!open_ && !open(stop)) return;
       deliver(batch, stop);
     } else if (drained()) {
@@ -146,6 +146,14 @@ void SinkRunner::work(std::stop_token stop) {
       if (ended_) return;
     }
   }
+}
+
+/// Gives the sink its call when that is due; how long there is until the next one, -1: for ever.
+int64_t SinkRunner::until_due() {
+  if (!open_) return -1;
+  if (sink_->due_ns() <= clock_.monotonic_ns()) sink_->on_due();
+  const int64_t due = sink_->due_ns();
+  return due == INT64_MAX ? -1 : std::max<int64_t>(1, due - clock_.monotonic_ns());
 }
 
 bool SinkRunner::reads_anything() const {

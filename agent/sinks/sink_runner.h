@@ -67,6 +67,7 @@ class SinkRunner {
   void work(std::stop_token stop);
   void commit(const BatchView& part);
   bool reads_anything() const;
+  int64_t until_due();
   void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);
   void finish(const BatchView& batch, const Delivery& delivery);

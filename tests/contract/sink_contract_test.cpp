@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "agent/core/options.h"
+#include "agent/sinks/rotated_name.h"
 #include "agent/sinks/sink.h"
 #include "tests/support/faulty_io.h"
 #include "tests/support/journal_fill.h"
@@ -30,6 +32,10 @@ const std::vector<Row>& rows() {
       {"file line", "file", {{"write_mode", std::string("line")}}},
       {"file batch of 3", "file", {{"write_mode", std::string("batch")}, {"flush_every_n", int64_t(3)}}},
       {"file synced every 2", "file", {{"fsync_every_n", int64_t(2)}}},
+      {"file of 5 lines", "file", {{"rotate.max_bytes", int64_t(40)}}},
+      {"file line of 1 line",
+       "file",
+       {{"write_mode", std::string("line")}, {"rotate.max_bytes", int64_t(9)}}},
   };
   return list;
 }
@@ -80,6 +86,24 @@ struct Bench {
   std::unique_ptr<Cursor> cursor;
 };
 
+/// What rotated files beside the path hold, oldest first, and then the file itself.
+std::string output_of(const Bench& b) {
+  std::vector<std::pair<std::pair<std::string, uint64_t>, std::string>> rotated;
+  const std::filesystem::path path = b.path;
+  for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
+    const std::string name = entry.path().filename();
+    RotatedName parsed;
+    if (name == path.filename()) continue;
+    REQUIRE(parse_rotated_name(name, parsed));
+    CHECK(parsed.base == path.filename().string());
+    rotated.push_back({{std::string(parsed.stamp), parsed.number}, entry.path()});
+  }
+  std::ranges::sort(rotated);
+  std::string out;
+  for (const auto& [order, file] : rotated) out += test::read_file(file);
+  return out + test::read_file(b.path);
+}
+
 std::string fill_ten(Bench& b) {
   std::string expected;
   for (int i = 0; i < 10; ++i) {
@@ -96,7 +120,7 @@ TEST_CASE("every record arrives once, in order, in whole lines") {
     Bench b(row);
     std::string expected = fill_ten(b);
     b.deliver_all();
-    CHECK(test::read_file(b.path) == expected);
+    CHECK(output_of(b) == expected);
   }
 }
 
@@ -120,7 +144,7 @@ TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {
         b.io.partial_bytes = partial;
         std::string expected = fill_ten(b);
         b.deliver_all();
-        REQUIRE(test::read_file(b.path) == expected);
+        REQUIRE(output_of(b) == expected);
         if (b.io.calls <= n) break;
       }
 }

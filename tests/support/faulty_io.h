@@ -46,6 +46,35 @@ class FaultyIo final : public Io {
   int rename(const std::string& from, const std::string& to) override {
     return bad() ? fail(EIO) : io_.rename(from, to);
   }
+  int lstat(const std::string& path, struct stat* out) override {
+    return bad() ? fail(EIO) : io_.lstat(path, out);
+  }
+  int fsync(int fd) override { return bad() ? fail(EIO) : io_.fsync(fd); }
+  int64_t born_ns(int fd) override { return bad() ? -1 : io_.born_ns(fd); }
+  int openat(int directory, const std::string& name, int flags, mode_t mode) override {
+    return bad() ? fail(EACCES) : io_.openat(directory, name, flags, mode);
+  }
+  int open_beneath(int directory, const std::string& path) override {
+    return bad() ? fail(EACCES) : io_.open_beneath(directory, path);
+  }
+  int mkdirat(int directory, const std::string& name, mode_t mode) override {
+    return bad() ? fail(EACCES) : io_.mkdirat(directory, name, mode);
+  }
+  int fstatat(int directory, const std::string& name, struct stat* out) override {
+    return bad() ? fail(EIO) : io_.fstatat(directory, name, out);
+  }
+  int rename_new(int directory, const std::string& from, const std::string& to) override {
+    return bad() ? fail(EACCES) : io_.rename_new(directory, from, to);
+  }
+  int rename_over(int directory, const std::string& from, const std::string& to) override {
+    return bad() ? fail(EACCES) : io_.rename_over(directory, from, to);
+  }
+  int unlinkat(int directory, const std::string& name) override {
+    return bad() ? fail(EIO) : io_.unlinkat(directory, name);
+  }
+  int list(int directory, std::vector<std::string>& names) override {
+    return bad() ? fail(EIO) : io_.list(directory, names);
+  }
   int close(int fd) override { return io_.close(fd); }
 
  private:
