@@ -27,7 +27,12 @@ std::unique_ptr<Sink> make_file(const Settings& settings, const SinkContext& con
 const SinkType kFileSinkType{file_component(), make_file, "block"};
 
 FileSink::FileSink(const Settings& settings, const SinkContext& context)
-    : options_(settings), setup_(setup_of(options_, context)), file_(setup_, {options_.path}) {}
+    : options_(settings),
+      setup_(setup_of(options_, context)),
+      file_(setup_, {options_.path}),
+      housekeeper_(context.io, context.name, options_.keep) {
+  setup_.rotated = [this](const FilePlace& place) { housekeeper_.post(place); };
+}
 
 BatchLimits FileSink::batch_limits() const {
   BatchLimits limits;
@@ -40,9 +45,31 @@ BatchLimits FileSink::batch_limits() const {
   return limits;
 }
 
-Result<void> FileSink::open() { return file_.open(); }
+Result<void> FileSink::open() {
+  if (auto opened = file_.open(); !opened) return opened;
+  if (!options_.keep.any()) return {};
+  pass_rotated_names();
+  housekeeper_.start([place = FilePlace{options_.path}](std::stop_token) { return std::vector{place}; });
+  return {};
+}
 
-void FileSink::close() noexcept { file_.close(); }
+/// After a clock that went back between two lives, new names must still be the last, because the first go
+/// first.
+void FileSink::pass_rotated_names() {
+  const FilePlace place{options_.path};
+  const ScopedFd directory(setup_.io, open_directory(setup_.io, place, false));
+  std::vector<std::string> names;
+  if (!directory.ok() || setup_.io.list(directory.get(), names) != 0) return;
+  RotatedName parsed;
+  for (const std::string& name : names)
+    if (parse_rotated_name(name, parsed) && parsed.base == place.name())
+      setup_.numbers.pass(parsed.stamp, parsed.number);
+}
+
+void FileSink::close() noexcept {
+  housekeeper_.stop();
+  file_.close();
+}
 
 void FileSink::collect(const BatchView& batch) {
   lines_.clear();

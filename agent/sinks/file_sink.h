@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/sinks/file_options.h"
+#include "agent/sinks/housekeeper.h"
 #include "agent/sinks/output_file.h"
 #include "agent/sinks/sink.h"
 
@@ -24,6 +25,7 @@ class FileSink final : public Sink {
   BatchLimits batch_limits() const override;
 
  private:
+  void pass_rotated_names();
   void collect(const BatchView& batch);
   std::string write_again_if_removed();
   std::string sync_after(uint64_t records);
@@ -31,6 +33,7 @@ class FileSink final : public Sink {
   const FileOptions options_;
   OutputFileSetup setup_;
   OutputFile file_;
+  Housekeeper housekeeper_;
   std::vector<std::string_view> lines_;  ///< of the batch in hand
   uint64_t done_ = 0;                    ///< of them
   uint64_t since_sync_ = 0;              ///< records since the last fdatasync

@@ -92,10 +92,7 @@ Result<void> OutputFile::cut_unfinished_line(off_t size) {
 }
 
 void OutputFile::close() noexcept {
-  if (fd_ >= 0) {
-    if (setup_.sync && unsynced_) setup_.io.fdatasync(fd_);
-    setup_.io.close(fd_);
-  }
+  if (fd_ >= 0) setup_.io.close(fd_);
   fd_ = -1, lines_since_open_ = 0, unsynced_ = false;
 }
 
@@ -223,7 +220,7 @@ Result<void> OutputFile::rotate() {
     if (!set_aside(directory.get())) return {};
   }
   close();
-  if (setup_.rotated) setup_.rotated(place_.path);
+  if (setup_.rotated) setup_.rotated(place_);
   return open();
 }
 

@@ -23,11 +23,11 @@ struct OutputFileSetup {
   mode_t mode = 0640;
   uint64_t max_bytes = UINT64_MAX;  ///< of the active file, unless one record is longer
   int64_t every_ns = 0;             ///< greatest age of an active file that holds something; 0: any
-  bool sync = false;                ///< what was not synced is, before the file is let go
+  bool sync = false;                ///< what was not synced yet is, when the file is rotated
   Io& io;
   const Clock& clock;
   Quarantine* quarantine = nullptr;
-  std::function<void(const std::string& path)> rotated = nullptr;  ///< a rotated file lies beside `path`
+  std::function<void(const FilePlace&)> rotated = nullptr;  ///< a rotated file lies beside it now
 
   RotationNumbers numbers = {};
   std::vector<iovec> parts = {};  ///< scratch, so that writing does not allocate

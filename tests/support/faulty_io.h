@@ -7,7 +7,7 @@
 namespace weir::test {
 
 /// The real files, but the n-th call fails (ENOSPC or EIO); a failing write may write a part first.
-class FaultyIo final : public Io {
+class FaultyIo : public Io {
  public:
   int64_t fail_at = -1;      ///< number of the call that fails, from 0
   size_t partial_bytes = 0;  ///< what a failing writev writes nevertheless

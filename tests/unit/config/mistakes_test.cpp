@@ -126,7 +126,7 @@ limits: {per_uid: {}}
 streams:
   trace: {redact: {}, set: {}, sample: {}, sinks: [f]}
 sinks:
-  f: {type: file, path: p, rotate: {}, format: text}
+  f: {type: file, path: p, tls: {}, batch: {}}
 listen:
   n: {type: tcp, bind: 'a:1', tls: {}}
 )");
