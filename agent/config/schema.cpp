@@ -23,7 +23,6 @@ const std::vector<FutureWords>& future_words() {
       {"sinks.*.type",
        {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
         "syslog", "redis", "postgres", "sqlite", "elasticsearch"}},
-      {"sinks.*.format", {"text"}},
   };
   return table;
 }

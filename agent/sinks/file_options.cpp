@@ -35,8 +35,9 @@ OptionTable writing_options() {
       {.name = "format",
        .type = OptionType::choice,
        .default_text = "jsonl",
-       .sentence = "How a record is written.",
-       .choices = {"jsonl"}},
+       .sentence = "`jsonl`: one JSON line per record, as it is. `text`: one line for people, with date and "
+                   "time, level, `[service/logger]`, message and correlation id.",
+       .choices = {"jsonl", "text"}},
       {.name = "write_mode",
        .type = OptionType::choice,
        .default_text = "auto",

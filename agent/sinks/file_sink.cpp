@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "agent/sinks/pretty.h"
+
 namespace weir {
 namespace {
 
 constexpr int kRemovalsMax = 3;  ///< in the middle of one batch
+constexpr size_t kTextBytesKept = 4 << 20;
 
 OutputFileSetup setup_of(const FileOptions& options, const SinkContext& context) {
   return {.sink = context.name,
@@ -73,7 +76,23 @@ void FileSink::close() noexcept {
 
 void FileSink::collect(const BatchView& batch) {
   lines_.clear();
-  batch.for_each([&](std::string_view line, Stream) { lines_.push_back(line); });
+  if (!options_.text) {
+    batch.for_each([&](std::string_view line, Stream) { lines_.push_back(line); });
+    return;
+  }
+  text_.clear();
+  if (text_.capacity() > kTextBytesKept) text_.shrink_to_fit();
+  // Only lengths are sure while the text grows.
+  batch.for_each([&](std::string_view line, Stream) {
+    const size_t begin = text_.size();
+    append_text(text_, line);
+    lines_.emplace_back(nullptr, text_.size() - begin);
+  });
+  const char* at = text_.data();
+  for (std::string_view& line : lines_) {
+    line = {at, line.size()};
+    at += line.size();
+  }
 }
 
 Delivery FileSink::deliver(const BatchView& batch, std::stop_token stop) {

@@ -35,6 +35,7 @@ class FileSink final : public Sink {
   OutputFile file_;
   Housekeeper housekeeper_;
   std::vector<std::string_view> lines_;  ///< of the batch in hand
+  std::string text_;                     ///< what they point to, with `format: text`
   uint64_t done_ = 0;                    ///< of them
   uint64_t since_sync_ = 0;              ///< records since the last fdatasync
 };
