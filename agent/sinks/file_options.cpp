@@ -12,6 +12,7 @@ Mistakes validate(const Settings& s) {
   const std::string& path = s.text("path");
   if (path.empty()) mistakes.emplace_back("path", "must not be empty");
   if (path.ends_with('/')) mistakes.emplace_back("path", "is a directory: name a file in it");
+  if (auto parsed = PathTemplate::parse(path); !parsed) mistakes.emplace_back("path", parsed.error().message);
   const bool rotates = !s.null("rotate.max_bytes") || !s.null("rotate.every");
   const auto needs_rotation = [&](const char* option) {
     if (!rotates)
@@ -30,7 +31,12 @@ OptionTable writing_options() {
   return {
       {.name = "path",
        .type = OptionType::path,
-       .sentence = "File to append to; relative to the working directory. Missing directories are made.",
+       .sentence =
+           "File to append to; relative to the working directory. Missing directories are made. "
+           "`{stream}`, `{service}`, `{scenario}`, `{level}`, `{logger}`, `{kind}` and "
+           "`{process_group}` stand for what a record holds there, if that is a plain name of at most "
+           "64 letters, digits, `_`, `-` and `.` (not first), `none` if it holds nothing, else "
+           "`invalid-` and a number; `{{` and `}}` are braces.",
        .required = true},
       {.name = "format",
        .type = OptionType::choice,
@@ -120,7 +126,7 @@ Packing packing_of(const std::string& word) {
 }  // namespace
 
 FileOptions::FileOptions(const Settings& s)
-    : path(s.text("path")),
+    : path(*PathTemplate::parse(s.text("path"))),
       text(s.text("format") == "text"),
       mode(mode_t(s.integer("mode"))),
       steps(s.text("write_mode") != "auto"),

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/core/options.h"
+#include "agent/sinks/path_template.h"
 #include "agent/sinks/rotated_name.h"
 
 namespace weir {
@@ -18,9 +19,9 @@ struct KeepRules {
 
 /// The options of the file sink, as it uses them.
 struct FileOptions {
-  explicit FileOptions(const Settings& settings);
+  explicit FileOptions(const Settings& settings);  ///< that have passed the check
 
-  std::string path;
+  PathTemplate path;
   bool text;  ///< `format: text`
   mode_t mode;
   bool steps;  ///< write_mode `line` or `batch`: one write per `flush_every_n`

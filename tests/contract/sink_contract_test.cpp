@@ -24,7 +24,11 @@ struct Row {
   const char* name;
   const char* type;
   std::vector<std::pair<const char*, OptionValue>> settings;
+  std::vector<std::string> files = {"out.jsonl"};  ///< what it writes, in the directory of the path
+  const char* path = "sub/out.jsonl";
 };
+
+const std::vector<std::string> kPerStream{"log/none.jsonl", "trace/none.jsonl"};
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> list{
@@ -36,6 +40,17 @@ const std::vector<Row>& rows() {
       {"file line of 1 line",
        "file",
        {{"write_mode", std::string("line")}, {"rotate.max_bytes", int64_t(9)}}},
+      {"a file for each stream", "file", {}, kPerStream, "sub/{stream}/{level}.jsonl"},
+      {"the same in steps of 3",
+       "file",
+       {{"write_mode", std::string("batch")}, {"flush_every_n", int64_t(3)}, {"fsync_every_n", int64_t(4)}},
+       kPerStream,
+       "sub/{stream}/{level}.jsonl"},
+      {"the same, rotated after 3 lines",
+       "file",
+       {{"rotate.max_bytes", int64_t(26)}},
+       kPerStream,
+       "sub/{stream}/{level}.jsonl"},
   };
   return list;
 }
@@ -43,7 +58,8 @@ const std::vector<Row>& rows() {
 /// One sink over a file of its own, fed from a journal.
 struct Bench {
   explicit Bench(const Row& row, bool with_quarantine = false)
-      : journal(make_memory_journal(16 << 20)), fill(*journal) {
+      : journal(make_memory_journal(16 << 20)), fill(*journal), files(row.files) {
+    path = dir / row.path;
     const SinkType* type = find_sink_type(row.type);
     Settings settings = default_settings(type->type.options);
     settings.set("path", path);
@@ -77,19 +93,19 @@ struct Bench {
     }
   }
   TempDir dir;
-  std::string path = dir / "sub/out.jsonl";
+  std::string path;
   FaultyIo io;
   Quarantine quarantine{system_io(), dir / "quarantine", "sink.jsonl"};
   std::unique_ptr<Journal> journal;
   Filler fill;
   std::unique_ptr<Sink> sink;
   std::unique_ptr<Cursor> cursor;
+  std::vector<std::string> files;
 };
 
 /// What rotated files beside the path hold, oldest first, and then the file itself.
-std::string output_of(const Bench& b) {
+std::string output_of(const std::filesystem::path& path) {
   std::vector<std::pair<std::pair<std::string, uint64_t>, std::string>> rotated;
-  const std::filesystem::path path = b.path;
   for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
     const std::string name = entry.path().filename();
     RotatedName parsed;
@@ -101,7 +117,14 @@ std::string output_of(const Bench& b) {
   std::ranges::sort(rotated);
   std::string out;
   for (const auto& [order, file] : rotated) out += test::read_file(file);
-  return out + test::read_file(b.path);
+  return out + test::read_file(path);
+}
+
+/// The same of each of its files.
+std::string output_of(const Bench& b) {
+  std::string out;
+  for (const std::string& file : b.files) out += output_of(std::filesystem::path(b.dir / ("sub/" + file)));
+  return out;
 }
 
 std::string fill_ten(Bench& b) {
@@ -109,9 +132,10 @@ std::string fill_ten(Bench& b) {
   for (int i = 0; i < 10; ++i) {
     std::string line = "{\"n\":" + std::to_string(i) + "}";
     b.fill.append({{Stream::log, line}, {Stream::trace, line}});
-    expected += line + "\n" + line + "\n";
+    expected += line + "\n";
+    if (b.files.size() == 1) expected += line + "\n";
   }
-  return expected;
+  return b.files.size() == 1 ? expected : expected + expected;
 }
 
 TEST_CASE("every record arrives once, in order, in whole lines") {
