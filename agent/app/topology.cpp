@@ -113,7 +113,8 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
         journal_->open_cursor(config.name, streams, start_of(config.settings), lag_limit_of(config.settings));
   else
     place.cursor->set_streams(streams), place.cursor->set_lag_limit(lag_limit_of(config.settings));
-  return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink), std::move(place),
+  return std::make_shared<SinkRunner>(config.name, config.type, streams, std::move(sink),
+                                      BatchFilter::make(config.settings), std::move(place),
                                       quarantine_of(config.name), clock_);
 }
 
@@ -306,9 +307,17 @@ void Topology::swap_pipeline(const Config& config, ApplyReport& report) {
   setup.policy = policy_of(config);
   setup.client_memory_ns = config.clients.integer("memory");
   setup.clients_max = size_t(config.clients.integer("max"));
-  size_t record_bytes_max = size_t(config.limits.integer("record_bytes_max"));
+  const auto record_bytes_max = size_t(config.limits.integer("record_bytes_max"));
+  setup.record_bytes_max = record_bytes_max;
+  const auto limit = [&](const char* name) {
+    return config.limits.null(name) ? 0 : uint64_t(config.limits.integer(name));
+  };
+  const UidLimits per_uid{limit("per_uid.connections"), limit("per_uid.memory"),
+                          limit("per_uid.bytes_per_s")};
   pipe_.call([&] {
     read_buffer_.record_bytes_max = record_bytes_max;
+    ingest_.shares.set_limits(per_uid);
+    ingest_.keys.set_limits(setup.client_memory_ns, setup.clients_max);
     bool changed = applied_ && pipeline_->policy() != setup.policy;
     pipeline_->apply(std::move(setup));
     if (changed)

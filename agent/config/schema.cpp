@@ -12,13 +12,11 @@ struct FutureWords {
 
 const std::vector<FutureWords>& future_words() {
   static const std::vector<FutureWords> table{
-      {"", {"web", "tls", "sandbox"}},
+      {"", {"web", "sandbox"}},
       {"journal", {"path"}},
       {"journal.type", {"disk"}},
-      {"limits", {"per_uid"}},
       {"streams.*", {"set", "redact", "sample"}},
-      {"listen.*", {"tls"}},
-      {"listen.*.type", {"ring", "http", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
+      {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
       {"sinks.*", {"compress", "batch", "tls"}},
       {"sinks.*.type",
        {"http", "otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd",
@@ -89,7 +87,30 @@ const SectionType& limits_section() {
         .default_text = "256KiB",
         .sentence = "Longest record in bytes, without its line feed; a longer one is refused as `too_long`.",
         .min = 1 << 10,
-        .max = 8 << 20}}};
+        .max = 8 << 20},
+       {.name = "per_uid.connections",
+        .type = OptionType::integer,
+        .sentence = "Connections that one user may have to Unix listeners at a time; more are refused. Null: "
+                    "no limit.",
+        .min = 1,
+        .max = 1'000'000,
+        .nullable = true},
+       {.name = "per_uid.memory",
+        .type = OptionType::bytes,
+        .sentence =
+            "Memory in bytes that the unfinished lines of one user may take; a line that goes on beyond "
+            "it is refused as `too_long`. Null: no limit.",
+        .min = 64 << 10,
+        .max = INT64_C(1) << 40,
+        .nullable = true},
+       {.name = "per_uid.bytes_per_s",
+        .type = OptionType::bytes,
+        .sentence =
+            "Bytes per second that are read of one user; what is sent faster waits in the socket. Null: "
+            "no limit.",
+        .min = 1 << 10,
+        .max = INT64_C(1) << 40,
+        .nullable = true}}};
   return section;
 }
 

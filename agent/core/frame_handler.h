@@ -67,6 +67,7 @@ struct Producer {
   std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
   size_t array_done = 0;                ///< elements of the array in hand that were taken (Intake::again)
   uint64_t next_seq = 0;                ///< the number of the next record; counted up by the handler
+  uint64_t records = 0, rejected = 0;   ///< handed over on this connection; counted by the handler
   std::vector<RejectNote> rejects;  ///< filled by the handler for numbered clients, emptied by the session
 };
 
@@ -99,6 +100,10 @@ class FrameHandler {
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all
   /// frames.
   virtual Intake on_turn_end(Producer& producer) = 0;
+  /// The journal's end, after on_turn_end() has answered taken.
+  virtual uint64_t journal_mark() const = 0;
+  /// Is what lies before `mark` as safe as this agent makes it? (Journal::secured())
+  virtual bool is_secured(uint64_t mark) const = 0;
   /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word
   /// (`not_yours`).
   virtual Result<Welcome> on_hello(Producer& producer, Hello hello) = 0;

@@ -25,6 +25,12 @@ struct ReadBuffer {
   int64_t turn_until_ns = 0;
 };
 
+/// The part of that budget that the connections of one user have.
+struct AsideShare {
+  size_t bytes = 0;
+  size_t bytes_max = SIZE_MAX;
+};
+
 /// A line, or what is left of one that was too long.
 struct Line {
   std::string_view payload;  ///< without line ending; of a too long one at most the first 64 KiB
@@ -37,7 +43,8 @@ struct Line {
 /// line feed in [begin_, scanned_).
 class LineReader {
  public:
-  explicit LineReader(ReadBuffer& shared) : shared_(shared) {}
+  /// `share` may be null.
+  LineReader(ReadBuffer& shared, AsideShare* share) : shared_(shared), share_(share) {}
   ~LineReader() { release(); }
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
@@ -63,10 +70,13 @@ class LineReader {
       16 << 10;  ///< up to here an unfinished line is copied back to the shared buffer
   void release();
   void reserve_aside(size_t bytes);
+  void count_aside(ptrdiff_t bytes);
+  bool over_budget() const;
   bool skip_line(Line& out, char* line_feed);
   void start_skipping();
 
   ReadBuffer& shared_;
+  AsideShare* const share_;
   char* base_ = nullptr;  ///< the buffer of this turn: the shared one or aside_
   size_t begin_ = 0, scanned_ = 0, end_ = 0;
   size_t line_begin_ = 0;  ///< of the line given last

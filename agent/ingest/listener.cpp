@@ -10,12 +10,15 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
 #include "agent/ingest/listeners.h"
+#include "agent/net/tls.h"
 
 namespace weir {
 namespace {
@@ -60,6 +63,9 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   ~Listener() override { close_socket(); }  // sessions hold their listener, so none is left
 
   Result<void> start(FrameHandler& handler) override {
+    auto tls = make_tls(settings_);
+    if (!tls) return tl::unexpected(tls.error());
+    tls_ = *tls;
     auto opened = type_.open(settings_);
     if (!opened) return tl::unexpected(opened.error());
     handler_ = &handler;
@@ -89,6 +95,9 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   }
 
   Result<void> reconfigure(const std::string& name, const Settings& settings) override {
+    auto tls = make_tls(settings);
+    if (!tls) return tl::unexpected(tls.error());
+    tls_ = *tls;
     if (type_.change) {
       if (auto changed = type_.change(settings); !changed) return changed;
     }
@@ -136,6 +145,23 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     return true;
   }
 
+  /// Null without TLS.
+  static Result<std::shared_ptr<Tls>> make_tls(const Settings& s) {
+    if (!s.values().contains("tls.cert") || s.null("tls.cert")) return std::shared_ptr<Tls>();
+    return make_tls_server({s.null("tls.ca") ? "" : s.text("tls.ca"), s.text("tls.cert"), s.text("tls.key")},
+                           s.list("tls.allow_names"));
+  }
+
+  void refuse(int fd, const Peer& peer) {
+    static constexpr std::string_view kWord =
+        "{\"weir\":\"error\",\"reason\":\"too_many_connections\",\"detail\":\"this user has as many "
+        "connections as limits.per_uid.connections allows\"}\n";
+    log::sampled(log::Level::warn, "per_uid", "{}: connection refused: limits.per_uid.connections",
+                 peer.address);
+    ::send(fd, kWord.data(), kWord.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    ::close(fd);
+  }
+
   void begin_session(int fd) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
@@ -143,8 +169,10 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     Producer producer;
     producer.stats = stats_;
     producer.peer = peer_of(fd);
+    if (producer.peer.uid && context_.shares.full(*producer.peer.uid)) return refuse(fd, producer.peer);
     apply_options(producer);
-    auto session = std::make_shared<Session>(context_, *handler_, fd, std::move(producer));
+    auto stream = tls_ ? tls_->wrap(fd, "") : make_socket_stream(fd);
+    auto session = type_.make_session(context_, *handler_, std::move(stream), std::move(producer), settings_);
     sessions_.insert(session.get());
     session->start([self = shared_from_this()](Session& ended) { self->sessions_.erase(&ended); });
   }
@@ -173,6 +201,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   ino_t inode_ = 0;
   dev_t device_ = 0;
   asio::posix::stream_descriptor socket_;
+  std::shared_ptr<Tls> tls_;
   std::shared_ptr<SourceStats> stats_ = std::make_shared<SourceStats>();
   std::set<Session*> sessions_;
 };

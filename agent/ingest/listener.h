@@ -1,7 +1,5 @@
 #pragma once
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "agent/ingest/session.h"
@@ -23,6 +21,9 @@ struct ListenerType {
   Result<ListenSocket> (*open)(const Settings& settings);
   /// Applies changed rights to the open socket; null where there are none.
   Result<void> (*change)(const Settings& settings);
+  std::shared_ptr<Session> (*make_session)(IngestContext& context, FrameHandler& handler,
+                                           std::unique_ptr<ByteStream> stream, Producer producer,
+                                           const Settings& settings);
 };
 
 const std::vector<ListenerType>& listener_types();

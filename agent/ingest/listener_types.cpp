@@ -9,6 +9,8 @@
 #include <memory>
 
 #include "agent/core/socket_path.h"
+#include "agent/ingest/http_session.h"
+#include "agent/ingest/line_session.h"
 #include "agent/ingest/listener.h"
 
 namespace weir {
@@ -29,6 +31,43 @@ std::vector<Option> with_common(std::vector<Option> own) {
   own.push_back({"stamp", OptionType::boolean, "false",
                  "Adds `_peer` (uid and pid, from the kernel), `_received` and `_id` to each record."});
   return own;
+}
+
+/// Of listeners that others may reach.
+std::vector<Option> with_network(std::vector<Option> own) {
+  own.push_back({.name = "insecure",
+                 .type = OptionType::boolean,
+                 .default_text = "false",
+                 .sentence = "Allows an address that others can reach without TLS and client certificates."});
+  own.push_back({.name = "tls.cert",
+                 .type = OptionType::path,
+                 .sentence = "Certificate of the listener with its chain, a PEM file; read again when it "
+                             "changes. Null: no TLS.",
+                 .nullable = true});
+  own.push_back({.name = "tls.key",
+                 .type = OptionType::path,
+                 .sentence = "Private key of that certificate, a PEM file.",
+                 .nullable = true});
+  own.push_back({.name = "tls.ca",
+                 .type = OptionType::path,
+                 .sentence =
+                     "Issuers of client certificates, a PEM file: a client must show one. Null: clients "
+                     "need none.",
+                 .nullable = true});
+  own.push_back({.name = "tls.allow_names",
+                 .type = OptionType::string_list,
+                 .default_text = "[]",
+                 .sentence =
+                     "Subject alternative names, one of which a client's certificate must hold; empty: "
+                     "any client of these issuers."});
+  return with_common(std::move(own));
+}
+
+template <class SessionType>
+std::shared_ptr<Session> make_session(IngestContext& context, FrameHandler& handler,
+                                      std::unique_ptr<ByteStream> stream, Producer producer,
+                                      const Settings& settings) {
+  return std::make_shared<SessionType>(context, handler, std::move(stream), std::move(producer), settings);
 }
 
 UnixSocketOptions rights_of(const Settings& s) {
@@ -76,14 +115,25 @@ bool is_loopback(const std::string& host) {
   return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
-std::vector<std::pair<std::string, std::string>> validate_tcp(const Settings& s) {
+std::vector<std::pair<std::string, std::string>> validate_network(const Settings& s) {
+  std::vector<std::pair<std::string, std::string>> mistakes;
+  const bool tls = !s.null("tls.cert"), clients = !s.null("tls.ca");
+  if (tls && s.null("tls.key")) mistakes.emplace_back("tls.key", "is missing: name the key of tls.cert");
+  if (!tls && !s.null("tls.key"))
+    mistakes.emplace_back("tls.cert", "is missing: name the certificate of tls.key");
+  if (!tls && clients) mistakes.emplace_back("tls.ca", "needs tls.cert and tls.key beside it");
+  if (!clients && !s.list("tls.allow_names").empty())
+    mistakes.emplace_back("tls.allow_names", "needs tls.ca beside it: without it nobody shows a certificate");
   auto address = split_address(s.text("bind"));
-  if (!address) return {{"bind", address.error().message}};
-  if (!is_loopback(address->host) && !s.boolean("insecure"))
-    return {{"bind", address->host + " can be reached from outside and this listener has no TLS: bind "
-                                     "127.0.0.1, or write `insecure: true` "
-                                     "next to it if the network is trusted"}};
-  return {};
+  if (!address) {
+    mistakes.emplace_back("bind", address.error().message);
+  } else if (!is_loopback(address->host) && !(tls && clients) && !s.boolean("insecure")) {
+    const std::string lacks = tls ? "asks for no client certificates: add tls.ca"
+                                  : "has no TLS: bind 127.0.0.1, add tls with cert, key and ca";
+    mistakes.emplace_back("bind", address->host + " can be reached from outside and this listener " + lacks +
+                                      ", or write `insecure: true` next to it if the network is trusted");
+  }
+  return mistakes;
 }
 
 std::vector<std::pair<std::string, std::string>> validate_unix(const Settings& s) {
@@ -94,20 +144,20 @@ std::vector<std::pair<std::string, std::string>> validate_unix(const Settings& s
   return {};
 }
 
-Result<ListenSocket> open_tcp_listener(const Settings& s) {
+Result<ListenSocket> open_port(const Settings& s, const std::string& scheme) {
   auto address = split_address(s.text("bind"));
   if (!address) return fail(s.text("bind") + ": " + address.error().message);
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   int error = getaddrinfo(address->host.c_str(), address->port.c_str(), &hints, &found);
-  if (error != 0) return fail("tcp:" + s.text("bind") + ": " + gai_strerror(error));
+  if (error != 0) return fail(scheme + ":" + s.text("bind") + ": " + gai_strerror(error));
   std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard(found, freeaddrinfo);
   int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int on = 1;
   if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
-    std::string text = "cannot listen on tcp:" + s.text("bind") + ": " + std::strerror(errno);
+    std::string text = "cannot listen on " + scheme + ":" + s.text("bind") + ": " + std::strerror(errno);
     if (errno == EADDRINUSE) text += "; another program has this port: stop it, or choose another port";
     if (fd >= 0) ::close(fd);
     return fail(text);
@@ -119,8 +169,24 @@ Result<ListenSocket> open_tcp_listener(const Settings& s) {
   getnameinfo(reinterpret_cast<sockaddr*>(&bound), length, host, sizeof host, port, sizeof port,
               NI_NUMERICHOST | NI_NUMERICSERV);
   std::string shown = bound.ss_family == AF_INET6 ? "[" + std::string(host) + "]" : host;
-  return ListenSocket{fd, "tcp:" + shown + ":" + port, ""};
+  return ListenSocket{fd, scheme + ":" + shown + ":" + port, ""};
 }
+
+Result<ListenSocket> open_tcp_listener(const Settings& s) { return open_port(s, "tcp"); }
+Result<ListenSocket> open_http_listener(const Settings& s) { return open_port(s, "http"); }
+
+std::vector<std::pair<std::string, std::string>> validate_http(const Settings& s) {
+  auto mistakes = validate_network(s);
+  if (!s.text("path").starts_with('/')) mistakes.emplace_back("path", "must begin with /");
+  if (s.null("auth.basic.user") != s.null("auth.basic.password"))
+    mistakes.emplace_back("auth.basic", "needs both user and password");
+  return mistakes;
+}
+
+const Option kBind{.name = "bind",
+                   .type = OptionType::string,
+                   .sentence = "HOST:PORT to listen on; port 0 takes a free one (the ready line shows it).",
+                   .required = true};
 
 }  // namespace
 
@@ -162,26 +228,44 @@ const std::vector<ListenerType>& listener_types() {
         validate_unix},
        "path",
        open_unix_listener,
-       change_unix_listener},
-      {{"tcp",
-        {},
-        "A TCP port on a loopback address.",
-        with_common({
-            {"bind",
-             OptionType::string,
-             "",
-             "HOST:PORT to listen on; port 0 takes a free one (the ready line shows it).",
-             {},
-             INT64_MIN,
-             INT64_MAX,
-             true},
-            {"insecure", OptionType::boolean, "false",
-             "Allows an address that others can reach, without TLS."},
-        }),
-        validate_tcp},
+       change_unix_listener,
+       make_session<LineSession>},
+      {{"tcp", {}, "A TCP port, with TLS where `tls` is given.", with_network({kBind}), validate_network},
        "bind",
        open_tcp_listener,
-       nullptr},
+       nullptr,
+       make_session<LineSession>},
+      {{"http",
+        {},
+        "HTTP and HTTPS: takes what the `http` sink of another agent sends, and NDJSON or a JSON array from "
+        "any "
+        "other program, by POST. Answers 200 when every sink with `when_full: block` has written the "
+        "records; a "
+        "request whose `Idempotency-Key` was taken before is answered and not taken again.",
+        with_network({
+            kBind,
+            {.name = "path",
+             .type = OptionType::string,
+             .default_text = "/",
+             .sentence = "Path that requests name; `/` takes any."},
+            {.name = "auth.bearer",
+             .type = OptionType::secret,
+             .sentence = "Token that requests must show as `Authorization: Bearer`. Null: none.",
+             .nullable = true},
+            {.name = "auth.basic.user",
+             .type = OptionType::string,
+             .sentence = "Name that requests must show by basic authentication. Null: none.",
+             .nullable = true},
+            {.name = "auth.basic.password",
+             .type = OptionType::secret,
+             .sentence = "The password of that name.",
+             .nullable = true},
+        }),
+        validate_http},
+       "bind",
+       open_http_listener,
+       nullptr,
+       make_session<HttpSession>},
   };
   return types;
 }

@@ -29,7 +29,9 @@ BatchView first_records(const BatchView& batch, uint64_t records) {
   out.streams = batch.streams;
   out.begin = out.end = batch.begin;
   for (const BatchSlice& slice : batch.slices) {
-    BatchSlice part{slice.block, slice.first_entry, 0};
+    BatchSlice part{slice.block, slice.first_entry, 0, slice.begin, slice.before};
+    out.end = slice.begin;
+    out.covered = slice.before;
     while (part.entry_count < slice.entry_count && out.records < records) {
       const IndexEntry& e = slice.block->entry(slice.first_entry + part.entry_count++);
       ++out.covered.records[size_t(e.stream)], out.covered.bytes[size_t(e.stream)] += e.length;

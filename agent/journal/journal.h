@@ -55,6 +55,8 @@ Totals& operator+=(Totals& to, const Totals& more);
 struct BatchSlice {
   std::shared_ptr<Block> block;
   uint32_t first_entry = 0, entry_count = 0;
+  Position begin = 0;  ///< position before its first entry
+  Totals before;  ///< of everything from the batch's begin to there; slices may leave out what lies between
 };
 
 /// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
@@ -144,6 +146,9 @@ class Journal {
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
+  /// What lies before it does not need this process any more. In memory: every cursor with
+  /// `when_full: block` has passed it (the others may skip it anyhow); on disk: synced().
+  virtual Position secured() const = 0;
   /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.
   /// The journal must outlive its cursors.
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,

@@ -194,12 +194,12 @@ void MemoryCursor::fill(BatchView& out, const BatchLimits& limits) const {
     bool whole = record == 0 && out.records + matching <= records_max && out.end + t.entry_count <= end &&
                  (out.bytes + bytes <= limits.bytes_max || matching == 0);
     if (whole) {
-      if (matching) out.slices.push_back({t.block, t.first_entry, t.entry_count});
+      if (matching) out.slices.push_back({t.block, t.first_entry, t.entry_count, out.end, out.covered});
       out.records += matching, out.bytes += bytes, out.end += t.entry_count;
       out.covered += t.totals;
       continue;
     }
-    BatchSlice slice{t.block, t.first_entry + record, 0};
+    BatchSlice slice{t.block, t.first_entry + record, 0, out.end, out.covered};
     for (; record < t.entry_count && out.end < end; ++record) {
       const IndexEntry& e = t.block->entry(t.first_entry + record);
       bool mine = stretch.streams.has(e.stream);

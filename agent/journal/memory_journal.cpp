@@ -53,6 +53,14 @@ Position MemoryJournal::written() const {
   return position_;
 }
 
+Position MemoryJournal::secured() const {
+  std::lock_guard lock(mutex_);
+  Position least = position_;
+  for (const MemoryCursor* c : cursors_)
+    if (c->limit_.when_full == WhenFull::block && c->lag_records() > 0) least = std::min(least, c->position_);
+  return least;
+}
+
 void MemoryJournal::on_space(std::function<void()> callback) {
   std::lock_guard lock(mutex_);
   on_space_ = std::move(callback);

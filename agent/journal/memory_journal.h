@@ -21,6 +21,7 @@ class MemoryJournal final : public Journal {
   std::shared_ptr<Block> new_block(size_t bytes_min) override;
   Position written() const override;
   Position synced() const override { return 0; }
+  Position secured() const override;
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                       LagLimit limit) override;
   JournalStatus status() const override;

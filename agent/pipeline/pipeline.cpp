@@ -57,7 +57,11 @@ Intake Pipeline::on_array(Producer& producer, std::string_view payload) {
   }
   const auto& elements = splitter_.elements();
   while (producer.array_done < elements.size()) {
-    on_record(producer, elements[producer.array_done++].of(payload));
+    const std::string_view element = elements[producer.array_done++].of(payload);
+    if (element.size() > setup_.record_bytes_max)
+      too_long(producer, element.substr(0, kQuarantineRawBytesMax), element.size());
+    else
+      on_record(producer, element);
     if (producer.array_done < elements.size() && turn_is_long(producer)) return Intake::again;
   }
   producer.array_done = 0;
@@ -85,17 +89,21 @@ Intake Pipeline::on_last_frame(Producer& producer, std::string_view payload) {
 void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view head, uint64_t length) {
   begin_turn();
   producer.stats->bytes += length;
-  bool numbered = reason != Reason::truncated && producer.client;
-  uint64_t seq = numbered ? producer.next_seq++ : 0;
-  if (numbered && is_duplicate(producer, seq)) return;
-  Fault fault{reason, 0,
-              reason == Reason::truncated ? "the connection ended within the record"
-                                          : "longer than limits.record_bytes_max"};
-  reject(producer, seq, fault, head, length);
+  if (reason == Reason::too_long) return too_long(producer, head, length);
+  ++producer.records;
+  reject(producer, 0, {reason, 0, "the connection ended within the record"}, head, length);
+}
+
+void Pipeline::too_long(Producer& producer, std::string_view head, uint64_t length) {
+  const uint64_t seq = producer.client ? producer.next_seq++ : 0;
+  ++producer.records;
+  if (is_duplicate(producer, seq)) return;
+  reject(producer, seq, {Reason::too_long, 0, "longer than limits.record_bytes_max"}, head, length);
 }
 
 void Pipeline::on_record(Producer& producer, std::string_view payload) {
   SourceStats& stats = *producer.stats;
+  ++producer.records;
   uint64_t seq = producer.client ? producer.next_seq++ : 0;
   if (is_duplicate(producer, seq)) return;  // before the processors, so that no state changes twice
   if (Fault fault = decoder_.decode(payload, producer.default_stream, fields_)) {
@@ -128,6 +136,7 @@ void Pipeline::on_record(Producer& producer, std::string_view payload) {
 
 void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view head,
                       uint64_t length) {
+  ++producer.rejected;
   ++producer.stats->received;
   ++producer.stats->rejected[size_t(fault.reason)];
   quarantine_.add_reject(turn_ns_, producer, seq, fault, head, length);

@@ -24,7 +24,8 @@ struct PipelineStream {
 /// Everything of the pipeline that a reload changes.
 struct PipelineSetup {
   std::array<PipelineStream, kStreamCount> streams;
-  std::string policy;  ///< JSON object (interface.md section 2)
+  std::string policy;                  ///< JSON object (interface.md section 2)
+  size_t record_bytes_max = SIZE_MAX;  ///< of an element of an array; of lines the source sees to it
   int64_t client_memory_ns = 0;
   size_t clients_max = 0;
 };
@@ -53,6 +54,8 @@ class Pipeline final : public FrameHandler {
   Result<Welcome> on_hello(Producer& producer, Hello hello) override;
   void on_close(Producer& producer) override;
   std::string policy() const override { return setup_.policy; }
+  uint64_t journal_mark() const override { return journal_.written(); }
+  bool is_secured(uint64_t mark) const override { return journal_.secured() >= mark; }
 
   /// After Journal::on_space: appends what waits. taken: sources may go on.
   Intake retry_pending();
@@ -72,6 +75,7 @@ class Pipeline final : public FrameHandler {
   };
   void on_record(Producer& producer, std::string_view payload);
   Intake on_array(Producer& producer, std::string_view payload);
+  void too_long(Producer& producer, std::string_view head, uint64_t length);
   bool is_duplicate(Producer& producer, uint64_t seq);
   bool turn_is_long(const Producer& producer) const;
   void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload,

@@ -6,6 +6,8 @@
 #include <set>
 #include <utility>
 
+#include "agent/core/check.h"
+
 namespace weir {
 
 FileSetSink::FileSetSink(FileOptions options, const SinkContext& context)
@@ -50,7 +52,7 @@ Delivery FileSetSink::deliver(const BatchView& batch, std::stop_token stop) {
   if (auto followed = follow_root(); !followed) return Delivery::down(followed.error().message);
   batch_.collect(batch);
   find_paths(batch);
-  take_ahead(batch);
+  take_ahead();
   files_.begin_batch();
   std::string error;
   const size_t records = written_.size();
@@ -60,12 +62,12 @@ Delivery FileSetSink::deliver(const BatchView& batch, std::stop_token stop) {
     at = end;
     if (error.empty() && stop.stop_requested() && at < records) error = "stopped";
   }
-  return finish(batch, error);
+  return finish(error);
 }
 
-/// Which file each record goes to.
+/// Which file each record goes to, and where it is in the journal.
 void FileSetSink::find_paths(const BatchView& batch) {
-  paths_.clear(), path_index_.clear(), path_of_.clear();
+  paths_.clear(), path_index_.clear(), path_of_.clear(), positions_.clear();
   std::string path;
   batch.for_each([&](std::string_view line, Stream stream) {
     options_.path.render(line, stream, path);
@@ -73,12 +75,19 @@ void FileSetSink::find_paths(const BatchView& batch) {
     if (fresh) paths_.push_back(path);
     path_of_.push_back(found->second);
   });
+  for (const BatchSlice& slice : batch.slices)
+    for (uint32_t i = 0; i < slice.entry_count; ++i)
+      if (batch.streams.has(slice.block->entry(slice.first_entry + i).stream))
+        positions_.push_back(slice.begin + i);
+  WEIR_CHECK(positions_.size() == path_of_.size());
 }
 
-void FileSetSink::take_ahead(const BatchView& batch) {
-  if (batch.begin != ahead_at_) ahead_.clear();  // the journal has skipped records, those among them
-  written_.assign(path_of_.size(), 0);
-  std::copy_n(ahead_.begin(), std::min(ahead_.size(), written_.size()), written_.begin());
+void FileSetSink::take_ahead() {
+  written_.assign(positions_.size(), 0);
+  for (size_t i = 0, n = 0; i < positions_.size() && n < ahead_.size();) {
+    if (positions_[i] == ahead_[n]) written_[i] = 1;
+    positions_[i] < ahead_[n] ? ++i : ++n;
+  }
 }
 
 /// The records from `begin` to `end`, file by file; one write for each file where nothing parts it.
@@ -112,15 +121,15 @@ std::string FileSetSink::write_run(const std::string& path, std::span<const uint
   return kept.error.empty() ? appended.error : kept.error;
 }
 
-Delivery FileSetSink::finish(const BatchView& batch, const std::string& error) {
-  const auto missing = std::ranges::find(written_, 0);
-  const auto done = size_t(missing - written_.begin());
-  // What the batch before had written beyond the end of this one stays known.
-  const std::vector<char> beyond(ahead_.begin() + ptrdiff_t(std::min(ahead_.size(), written_.size())),
-                                 ahead_.end());
-  ahead_.assign(missing, written_.end());
-  ahead_.insert(ahead_.end(), beyond.begin(), beyond.end());
-  ahead_at_ = done == written_.size() ? batch.end : done == 0 ? batch.begin : first_records(batch, done).end;
+Delivery FileSetSink::finish(const std::string& error) {
+  const auto done = size_t(std::ranges::find(written_, 0) - written_.begin());
+  // What an earlier batch had written beyond the end of this one stays known.
+  const Position end = positions_.empty() ? 0 : positions_.back() + 1;
+  std::erase_if(ahead_, [end](Position p) { return p < end; });
+  std::vector<Position> now;
+  for (size_t i = done; i < written_.size(); ++i)
+    if (written_[i]) now.push_back(positions_[i]);
+  ahead_.insert(ahead_.begin(), now.begin(), now.end());
   return error.empty() ? Delivery::delivered() : Delivery::down(error, done);
 }
 

@@ -29,8 +29,8 @@ class FileSetSink final : public Sink {
 
  private:
   Result<void> follow_root();
-  void take_ahead(const BatchView& batch);
-  Delivery finish(const BatchView& batch, const std::string& error);
+  void take_ahead();
+  Delivery finish(const std::string& error);
   void find_paths(const BatchView& batch);
   std::string write_step(size_t begin, size_t end);
   std::string write_run(const std::string& path, std::span<const uint32_t> records);
@@ -47,15 +47,15 @@ class FileSetSink final : public Sink {
   uint64_t since_sync_ = 0;  ///< records since the last fdatasync
 
   // Of the batch in hand.
-  std::vector<char> written_;       ///< per record: it is in its file
-  std::vector<std::string> paths_;  ///< that it goes to, beneath the root
-  std::vector<uint32_t> path_of_;   ///< per record: which of them
+  std::vector<Position> positions_;  ///< per record
+  std::vector<char> written_;        ///< per record: it is in its file
+  std::vector<std::string> paths_;   ///< that it goes to, beneath the root
+  std::vector<uint32_t> path_of_;    ///< per record: which of them
   std::unordered_map<std::string, uint32_t> path_index_;
   std::vector<uint32_t> order_;  ///< scratch: records of a step, file by file
   std::vector<std::string_view> picked_;
 
-  std::vector<char> ahead_;  ///< `written_` of a batch that failed, behind what is done of it
-  Position ahead_at_ = 0;    ///< where the batch must begin that it belongs to
+  std::vector<Position> ahead_;  ///< of records that are written, behind others that are not; ascending
 };
 
 }  // namespace weir

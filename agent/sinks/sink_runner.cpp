@@ -27,10 +27,12 @@ int64_t SinkStatus::conservation_error() const {
 }
 
 SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink,
-                       SinkPlace place, Quarantine& quarantine, const Clock& clock)
+                       std::unique_ptr<BatchFilter> filter, SinkPlace place, Quarantine& quarantine,
+                       const Clock& clock)
     : name_(std::move(name)),
       type_(std::move(type)),
       sink_(std::move(sink)),
+      filter_(std::move(filter)),
       quarantine_(quarantine),
       clock_(clock),
       place_(std::move(place)),
@@ -103,7 +105,7 @@ SinkStatus SinkRunner::status() const {
   s.state = ended_ ? "draining" : state_;
   s.last_error = last_error_;
   s.delivered = place_.delivered, s.retries = place_.retries;
-  s.quarantined = place_.quarantined;
+  s.filtered = place_.filtered, s.quarantined = place_.quarantined;
   if (state_ != "ok") s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
   if (place_.cursor) {
     CursorStatus c = place_.cursor->status();
@@ -127,8 +129,7 @@ void SinkRunner::run(std::stop_token stop) {
 }
 
 void SinkRunner::work(std::stop_token stop) {
-  BatchView batch;
-  const BatchLimits limits = sink_->batch_limits();
+  BatchView batch, own;
   // A sink that nothing is routed to stays closed: its file is not made.
   if (reads_anything() && !open(stop)) return;
   while (!stop.stop_requested()) {
@@ -137,9 +138,9 @@ void SinkRunner::work(std::stop_token stop) {
       open_ = false;
       if (!open(stop)) return;
     }
-    if (place_.cursor->next(batch, limits, until_due(), stop)) {
+    if (next(batch, own, stop)) {
       if (!open_ && !open(stop)) return;
-      deliver(batch, stop);
+      deliver(batch, filter_ ? own : batch, stop);
     } else if (drained()) {
       std::unique_lock lock(mutex_);
       changed_.notify_all();
@@ -154,6 +155,42 @@ int64_t SinkRunner::until_due() {
   if (sink_->due_ns() <= clock_.monotonic_ns()) sink_->on_due();
   const int64_t due = sink_->due_ns();
   return due == INT64_MAX ? -1 : std::max<int64_t>(1, due - clock_.monotonic_ns());
+}
+
+bool SinkRunner::next(BatchView& batch, BatchView& own, std::stop_token stop) {
+  if (filter_) return next_passing(batch, own, stop);
+  return place_.cursor->next(batch, sink_->batch_limits(), until_due(), stop);
+}
+
+/// Reads on until as many records pass as the sink wants in one step, or until it has waited long enough for
+/// them. `batch` is what `own` was taken from, to be committed with it.
+bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token stop) {
+  constexpr uint64_t kHeldRecordsMax = 64 << 10, kHeldBytesMax = 16 << 20;
+  const BatchLimits wanted = sink_->batch_limits();
+  BatchLimits limits = wanted;
+  limits.records_max = std::max(wanted.records_max, kHeldRecordsMax);
+  limits.bytes_max = kHeldBytesMax;
+  limits.records_step = 1;
+  while (place_.cursor->next(batch, limits, until_due(), stop)) {
+    const bool grown = batch.records >= limits.records_step;
+    filter_->judge(batch);
+    if (const uint64_t held_back = filter_->records_before(0); held_back > 0) {
+      commit(first_records(batch, held_back), {}, 0, 0);
+      limits.records_step = 1;
+      continue;
+    }
+    const bool enough = filter_->passing_records() >= wanted.records_step ||
+                        filter_->passing_bytes() >= wanted.bytes_max || batch.records >= limits.records_max ||
+                        batch.bytes >= kHeldBytesMax;
+    if (enough || !grown) {
+      auto portion = filter_->portion(batch, wanted);
+      batch = first_records(batch, portion.covered);
+      own = std::move(portion.passing);
+      return true;
+    }
+    limits.records_step = batch.records + 1;
+  }
+  return false;
 }
 
 bool SinkRunner::reads_anything() const {
@@ -175,12 +212,12 @@ bool SinkRunner::open(std::stop_token stop) {
 }
 
 /// One batch, or the part of it that is done when the sink gives up; the rest comes again by next().
-void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
+void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop_token stop) {
   for (attempts_ = 1; !stop.stop_requested(); ++attempts_) {
-    Delivery d = sink_->deliver(batch, stop);
+    Delivery d = sink_->deliver(own, stop);
     bool delivered = d.kind == Delivery::Kind::delivered || d.kind == Delivery::Kind::refused;
-    if (delivered) return finish(batch, d);
-    if (d.done > 0) commit(first_records(batch, d.done));
+    if (delivered) return finish(batch, own, d);
+    if (d.done > 0) commit(batch, own, d.done, 0);
     if (stop.stop_requested()) return;
     if (d.kind == Delivery::Kind::down) {
       sink_->close();
@@ -197,17 +234,27 @@ void SinkRunner::deliver(const BatchView& batch, std::stop_token stop) {
   }
 }
 
-void SinkRunner::commit(const BatchView& part) {
+void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t records, uint64_t refused) {
+  uint64_t covered = records;
+  if (filter_) covered = records == own.records ? batch.records : filter_->records_before(records);
+  const BatchView part = covered < batch.records ? first_records(batch, covered) : batch;
   std::lock_guard lock(mutex_);
   place_.cursor->commit(part);
-  place_.delivered += part.records;
+  place_.delivered += records - refused;
+  if (refused > 0) place_.quarantined["refused"] += refused;
+  if (filter_) {
+    const auto filtered = filter_->filtered(covered);
+    for (size_t rule = 0; rule < filtered.size(); ++rule)
+      if (filtered[rule] > 0) place_.filtered[std::string(BatchFilter::kRuleNames[rule])] += filtered[rule];
+    filter_->forget(covered, part.end);
+  }
   changed_.notify_all();
 }
 
-void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {
+void SinkRunner::finish(const BatchView& batch, const BatchView& own, const Delivery& delivery) {
   if (!delivery.refused.empty()) {
     size_t i = 0, n = 0;
-    batch.for_each([&](std::string_view line, Stream) {
+    own.for_each([&](std::string_view line, Stream) {
       if (n < delivery.refused.size() && delivery.refused[n] == i++)
         ++n, quarantine_.add_refusal(clock_.wall_ns(), name_, "refused", delivery.error, attempts_,
                                      line.substr(0, line.size() - 1));
@@ -217,10 +264,8 @@ void SinkRunner::finish(const BatchView& batch, const Delivery& delivery) {
                  "sink {}: {} records refused for good: {}; they are in the quarantine", name_,
                  delivery.refused.size(), delivery.error);
   }
+  commit(batch, own, own.records, delivery.refused.size());
   std::lock_guard lock(mutex_);
-  place_.cursor->commit(batch);
-  place_.delivered += batch.records - delivery.refused.size();
-  if (!delivery.refused.empty()) place_.quarantined["refused"] += delivery.refused.size();
   backoff_ns_ = 0;
   if (state_ != "ok") {
     log::info("sink {}: working again", name_);

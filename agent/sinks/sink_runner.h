@@ -11,6 +11,7 @@
 #include "agent/core/clock.h"
 #include "agent/core/quarantine.h"
 #include "agent/journal/journal.h"
+#include "agent/sinks/batch_filter.h"
 #include "agent/sinks/sink.h"
 
 namespace weir {
@@ -32,16 +33,17 @@ struct SinkStatus {
 struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
-  std::map<std::string, uint64_t> quarantined;
+  std::map<std::string, uint64_t> filtered, quarantined;
 };
 
-/// Owns a sink, its cursor and its one worker thread; does batching, back-off with jitter, counting,
-/// quarantine and drain for every kind of sink. start() and stop() from the thread that changes the topology,
-/// status() from any.
+/// Owns a sink, its filter, its cursor and its one worker thread; does batching, back-off with jitter,
+/// counting, quarantine and drain for every kind of sink. start() and stop() from the thread that changes the
+/// topology, status() from any.
 class SinkRunner {
  public:
   SinkRunner(std::string name, std::string type, StreamSet streams, std::unique_ptr<Sink> sink,
-             SinkPlace place, Quarantine& quarantine, const Clock& clock);
+             std::unique_ptr<BatchFilter> filter, SinkPlace place, Quarantine& quarantine,
+             const Clock& clock);
   ~SinkRunner();
   void start();
   /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without
@@ -65,18 +67,22 @@ class SinkRunner {
  private:
   void run(std::stop_token stop);
   void work(std::stop_token stop);
-  void commit(const BatchView& part);
+  bool next(BatchView& batch, BatchView& own, std::stop_token stop);
+  bool next_passing(BatchView& batch, BatchView& own, std::stop_token stop);
+  /// Everything before record number `records` of `own`, and what the filter keeps back before that.
+  void commit(const BatchView& batch, const BatchView& own, uint64_t records, uint64_t refused);
   bool reads_anything() const;
+  void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   int64_t until_due();
-  void deliver(const BatchView& batch, std::stop_token stop);
   bool open(std::stop_token stop);
-  void finish(const BatchView& batch, const Delivery& delivery);
+  void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
                 std::stop_token stop);
   void set_ok();
 
   const std::string name_, type_;
   std::unique_ptr<Sink> sink_;
+  std::unique_ptr<BatchFilter> filter_;  // null: everything passes
   Quarantine& quarantine_;
   const Clock& clock_;
   mutable std::mutex mutex_;  // counters, state and commit together, so that one status() is one moment

@@ -47,6 +47,73 @@ Lines read_all(Cursor& cursor, const BatchLimits& limits = {}) {
 
 uint64_t lag(const Cursor& cursor) { return cursor.status().lag_records; }
 
+TEST_CASE("a part of a batch ends behind its last record, whatever of other streams lies between") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor = journal.open_cursor("logs", {Stream::log}, StartAt::end, WhenFull::block);
+    fill.append(Stream::log, "0");
+    fill.append(std::vector<std::pair<Stream, std::string>>(1100, {Stream::telemetry, "t"}));
+    for (char c = '1'; c <= '9'; ++c) fill.append(Stream::log, std::string(1, c));
+    BatchView batch;
+    REQUIRE(cursor->next(batch, {}, 0, {}));
+    REQUIRE(batch.records == 10);
+    cursor->commit(first_records(batch, 6));
+    CHECK(lag(*cursor) == 4);
+    CHECK(read_all(*cursor) == Lines{"6", "7", "8", "9"});
+    CHECK(cursor->status().passed == 10);
+  });
+}
+
+TEST_CASE("a cursor that may drop is never more bytes behind than its own limit, and counts what it skips") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto cursor =
+        journal.open_cursor("short", {Stream::log}, StartAt::end, LagLimit(WhenFull::drop_oldest, 100'000));
+    auto other = journal.open_cursor("long", {Stream::log}, StartAt::end, WhenFull::drop_oldest);
+    const std::string line(999, 'x');
+    BatchView in_hand;
+    for (int i = 0; i < 5000; ++i) {
+      REQUIRE(fill.append(i % 3 ? Stream::log : Stream::trace, line) == AppendResult::taken);
+      CHECK(cursor->status().lag_bytes <= 100'000 + in_hand.bytes);
+      if (i == 50) REQUIRE(cursor->next(in_hand, {10, 1 << 20}, 0, {}));
+    }
+    CursorStatus s = cursor->status();
+    CHECK(s.dropped_lag > 3000);
+    CHECK(s.routed == s.passed + s.lag_records);
+    cursor->commit(in_hand);  // what it had in its hands was not lost
+    const uint64_t dropped = cursor->status().dropped_lag, left = cursor->status().lag_records;
+    CHECK(read_all(*cursor).size() == left);
+    CHECK(dropped + left + 10 == 3333);
+    CHECK(cursor->status().passed == 3333);
+    CHECK(lag(*other) == 3333);
+    fill.append(Stream::log, "goes on");
+    CHECK(read_all(*cursor) == Lines{"goes on"});
+  });
+}
+
+TEST_CASE("a cursor that blocks holds the journal at its own limit until it has read on") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    int told = 0;
+    journal.on_space([&] { ++told; });
+    auto cursor =
+        journal.open_cursor("slow", {Stream::log}, StartAt::end, LagLimit(WhenFull::block, 100'000));
+    const std::string line(999, 'x');
+    int taken = 0;
+    while (fill.append(Stream::log, line) == AppendResult::taken) REQUIRE(++taken < 1000);
+    CHECK(taken == 100);
+    CHECK(journal.status().state == "full");
+    CHECK(told == 0);
+    BatchView batch;
+    REQUIRE(cursor->next(batch, {1, 1 << 20}, 0, {}));
+    cursor->commit(batch);
+    CHECK(told == 1);
+    CHECK(fill.append(Stream::log, line) == AppendResult::taken);
+    CHECK(fill.append(Stream::log, line) == AppendResult::full);
+    CHECK(fill.append(Stream::trace, line) == AppendResult::taken);  // not one of its own
+  });
+}
+
 TEST_CASE("a cursor sees what is appended after it was opened, in order") {
   for_each_journal(kRoomy, [](Journal& journal) {
     Filler fill(journal);

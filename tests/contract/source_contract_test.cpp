@@ -46,6 +46,8 @@ class Collector final : public FrameHandler {
   }
   void on_close(Producer&) override { ++closed; }
   std::string policy() const override { return "{\"x\":1}"; }
+  uint64_t journal_mark() const override { return 0; }
+  bool is_secured(uint64_t) const override { return true; }
 };
 
 struct Row {

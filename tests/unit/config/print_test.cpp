@@ -67,6 +67,10 @@ journal:  # Where records wait for their sinks, and the tape that `weir tail -n`
   max_bytes: 64MiB
 limits:  # What a producer may send.
   record_bytes_max: 256KiB
+  per_uid:
+    connections: null
+    memory: null
+    bytes_per_s: null
 clients:  # What is remembered of clients that number their records.
   memory: 1d
   max: 100000

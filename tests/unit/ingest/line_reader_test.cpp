@@ -21,7 +21,7 @@ Lines read_in(const std::string& input, const std::vector<size_t>& sizes, size_t
   shared.record_bytes_max = record_bytes_max;
   Lines out;
   {
-    LineReader reader(shared);
+    LineReader reader(shared, nullptr);
     Line line;
     auto show = [&] {
       out.push_back(line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload));

@@ -1,0 +1,57 @@
+#pragma once
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <chrono>
+#include <memory>
+
+#include "agent/ingest/intake_gate.h"
+#include "agent/net/byte_stream.h"
+
+namespace weir {
+
+/// A ByteStream on the pipe thread: whoever serves it waits here. Pipe thread only.
+class Connection {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  Connection(asio::io_context& io, std::unique_ptr<ByteStream> stream)
+      : stream_(std::move(stream)), waiter_(io, stream_->fd()), timer_(io) {}
+  ~Connection() { close(); }
+
+  ByteStream& stream() { return *stream_; }
+  int fd() const { return stream_->fd(); }
+  bool is_open() const { return waiter_.is_open(); }
+  /// Until it can go on with a step that answered `want`, or until cancel().
+  asio::awaitable<void> wait(IoStep::Kind want) {
+    using Descriptor = asio::posix::stream_descriptor;
+    co_await waiter_.async_wait(
+        want == IoStep::Kind::want_write ? Descriptor::wait_write : Descriptor::wait_read, kAwait);
+  }
+  /// The same, at most until `deadline`; false when that has passed.
+  asio::awaitable<bool> wait_until(IoStep::Kind want, TimePoint deadline) {
+    timer_.expires_at(deadline);
+    timer_.async_wait([this](boost::system::error_code error) {
+      if (!error) cancel();
+    });
+    co_await wait(want);
+    timer_.cancel();
+    co_return std::chrono::steady_clock::now() < deadline;
+  }
+  /// Wakes who waits.
+  void cancel() {
+    boost::system::error_code ignored;
+    if (waiter_.is_open()) waiter_.cancel(ignored);
+  }
+  /// Safe twice.
+  void close() {
+    if (!waiter_.is_open()) return;
+    timer_.cancel();
+    waiter_.release();
+    stream_.reset();
+  }
+
+ private:
+  std::unique_ptr<ByteStream> stream_;
+  asio::posix::stream_descriptor waiter_;  // waits only: the descriptor is the stream's
+  asio::steady_timer timer_;
+};
+
+}  // namespace weir

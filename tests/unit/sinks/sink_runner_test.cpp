@@ -1,0 +1,162 @@
+#include "agent/sinks/sink_runner.h"
+
+#include <doctest/doctest.h>
+
+#include <random>
+
+#include "agent/sinks/common_options.h"
+#include "tests/support/journal_fill.h"
+#include "tests/support/temp_dir.h"
+
+namespace weir {
+namespace {
+
+/// Takes what it likes of a batch, by a seed, and keeps it.
+class MoodySink final : public Sink {
+ public:
+  MoodySink(uint32_t seed, BatchLimits limits) : random_(seed), limits_(limits) {}
+  Result<void> open() override { return {}; }
+  void close() noexcept override {}
+  BatchLimits batch_limits() const override { return limits_; }
+  Delivery deliver(const BatchView& batch, std::stop_token) override {
+    auto lines = test::lines_of(batch);
+    CHECK(lines.size() == batch.records);
+    CHECK(batch.records <= limits_.records_max);
+    sizes.push_back(lines.size());
+    const uint32_t mood = failures_left_ > 0 ? random_() % 4 : 1 + random_() % 3;
+    if (mood == 0) --failures_left_;  // each one costs a back-off
+    Delivery d;
+    if (mood == 0) d = Delivery::down("moody", random_() % (lines.size() + 1));
+    if (mood == 1) {
+      d.kind = Delivery::Kind::refused;
+      d.error = "not this one";
+      d.refused = {random_() % lines.size()};
+    }
+    const size_t done = mood == 0 ? d.done : lines.size();
+    for (size_t i = 0; i < done; ++i)
+      (!d.refused.empty() && d.refused[0] == i ? refused : taken).push_back(lines[i]);
+    return d;
+  }
+  std::vector<std::string> taken, refused;
+  std::vector<size_t> sizes;
+
+ private:
+  std::mt19937 random_;
+  const BatchLimits limits_;
+  int failures_left_ = 3;
+};
+
+Settings settings_with(const char* where, const char* slice = "all") {
+  Settings s = default_settings(with_common_options({}, "block"));
+  if (where) s.set("where", std::string(where));
+  s.set("trace_slice", std::string(slice));
+  return s;
+}
+
+struct Bench {
+  Bench(uint32_t seed, BatchLimits limits, const Settings& settings)
+      : sink(new MoodySink(seed, limits)),
+        runner("s", "moody", {Stream::log, Stream::trace}, std::unique_ptr<Sink>(sink),
+               BatchFilter::make(settings),
+               {journal->open_cursor("s", {Stream::log, Stream::trace}, StartAt::end, WhenFull::block),
+                0,
+                0,
+                {},
+                {}},
+               quarantine, system_clock()) {}
+  test::TempDir dir;
+  Quarantine quarantine{system_io(), dir / "q", "s.jsonl"};
+  std::unique_ptr<Journal> journal = make_memory_journal(64 << 20);
+  test::Filler fill{*journal};
+  MoodySink* sink;  // the runner's
+  SinkRunner runner;
+};
+
+constexpr int64_t kLong = 60'000'000'000;
+
+TEST_CASE("each record that passes goes to the sink once and in order, whatever the sink takes at a time") {
+  for (uint32_t seed = 1; seed <= 12; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    BatchLimits limits{1 + random() % 40, 200 + random() % 4000, 1, 0};
+    if (seed % 2) limits.records_step = limits.records_max, limits.linger_ns = 1'000'000;
+    Bench b(seed, limits, settings_with("keep == 1 and level >= warn"));
+    std::vector<std::string> expected;
+    b.runner.start();
+    uint64_t routed = 0;
+    for (int turn = 0; turn < 60; ++turn) {
+      std::vector<std::pair<Stream, std::string>> lines;
+      const size_t count = random() % 5 ? random() % 30 + 1 : 1100 + random() % 50;
+      const Stream of_all = kStreams[random() % kStreamCount];
+      for (size_t i = 0; i < count; ++i) {
+        const Stream stream = count > 1000 ? of_all : kStreams[random() % kStreamCount];
+        const bool keep = random() % 3 == 0, warn = random() % 4 != 0;
+        lines.emplace_back(stream, "{\"n\":" + std::to_string(turn * 10000 + int(i)) +
+                                       ",\"keep\":" + (keep ? "1" : "0") + ",\"level\":\"" +
+                                       (warn ? "warn" : "info") + "\"}");
+        const bool own = stream == Stream::log || stream == Stream::trace;
+        routed += own;
+        if (own && keep && warn) expected.push_back(lines.back().second);
+      }
+      REQUIRE(b.fill.append(lines) == AppendResult::taken);
+    }
+    REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+    SinkStatus s = b.runner.status();
+    b.runner.stop();
+    CHECK(s.conservation_error() == 0);
+    CHECK(s.routed == routed);
+    CHECK(s.delivered == b.sink->taken.size());
+    CHECK(s.quarantined["refused"] == b.sink->refused.size());
+    CHECK(s.filtered["where"] == routed - expected.size());
+    std::vector<std::string> got = b.sink->taken;
+    got.insert(got.end(), b.sink->refused.begin(), b.sink->refused.end());
+    const auto number = [](const std::string& line) { return std::stoll(line.substr(5)); };
+    CHECK(std::is_sorted(b.sink->taken.begin(), b.sink->taken.end(),
+                         [&](const auto& x, const auto& y) { return number(x) < number(y); }));
+    std::sort(got.begin(), got.end()), std::sort(expected.begin(), expected.end());
+    CHECK(got == expected);
+  }
+}
+
+TEST_CASE("a sink that wants full steps gets them of what passes, not of what was read") {
+  Bench b(0, {100, 1 << 20, 10, -1}, settings_with("n < 100"));
+  std::vector<std::pair<Stream, std::string>> lines;
+  for (int i = 0; i < 1000; ++i)
+    lines.emplace_back(Stream::log, "{\"n\":" + std::to_string(i % 10 ? i + 1000 : i / 10) + "}");
+  REQUIRE(b.fill.append(lines) == AppendResult::taken);
+  b.runner.start();
+  REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  b.runner.stop();
+  CHECK(b.sink->taken.size() + b.sink->refused.size() == 100);
+}
+
+TEST_CASE("slices of traces: business logic, platform internals, and their other names") {
+  const std::vector<std::pair<Stream, std::string>> lines{
+      {Stream::trace, R"({"step_name":"parse"})"},
+      {Stream::trace, R"({"step_name":"system.obs.flush"})"},
+      {Stream::trace, R"({"step_name":"supervisor.transport"})"},
+      {Stream::trace, R"({"step_name":"supervisor.transport.x"})"},
+      {Stream::log, R"({"message":"no step"})"},
+  };
+  const auto passing = [&](const char* slice) {
+    auto filter = BatchFilter::make(settings_with(nullptr, slice));
+    auto journal = make_memory_journal(16 << 20);
+    auto cursor = journal->open_cursor("s", StreamSet::all(), StartAt::end, WhenFull::block);
+    test::Filler(*journal).append(lines);
+    BatchView batch;
+    REQUIRE(cursor->next(batch, {}, 0, {}));
+    if (!filter) return lines.size();
+    filter->judge(batch);
+    CHECK(filter->filtered(5)[BatchFilter::kTraceSlice] == 5 - filter->passing_records());
+    return size_t(filter->portion(batch, {}).passing.records);
+  };
+  CHECK(passing("all") == 5);
+  CHECK(passing("full") == 5);
+  CHECK(passing("business_logic") == 3);
+  CHECK(passing("logical") == 3);
+  CHECK(passing("platform_internals") == 2);
+  CHECK(passing("topology") == 2);
+}
+
+}  // namespace
+}  // namespace weir
