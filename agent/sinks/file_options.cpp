@@ -36,7 +36,7 @@ OptionTable writing_options() {
            "`{stream}`, `{service}`, `{scenario}`, `{level}`, `{logger}`, `{kind}` and "
            "`{process_group}` stand for what a record holds there, if that is a plain name of at most "
            "64 letters, digits, `_`, `-` and `.` (not first), `none` if it holds nothing, else "
-           "`invalid-` and a number; `{{` and `}}` are braces.",
+           "`invalid-` and a number. `{{word}}` is `{word}` itself.",
        .required = true},
       {.name = "format",
        .type = OptionType::choice,

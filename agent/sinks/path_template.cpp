@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "agent/core/brace_word.h"
 #include "agent/core/json.h"
 #include "agent/core/options.h"
 #include "agent/process/expression.h"
@@ -58,7 +59,8 @@ Result<Field> parse_field(std::string_view name) {
   }
   const std::string_view meant = did_you_mean(name, known);
   return fail("{" + std::string(name) + "} is not a field that a path may hold (" + list + ")" +
-              (meant.empty() ? "" : "; did you mean {" + std::string(meant) + "}?"));
+              (meant.empty() ? "; {{" + std::string(name) + "}} is {" + std::string(name) + "} itself"
+                             : "; did you mean {" + std::string(meant) + "}?"));
 }
 
 }  // namespace
@@ -82,24 +84,19 @@ void append_path_value(std::string& out, std::string_view value, bool distrust) 
 Result<PathTemplate> PathTemplate::parse(std::string_view text) {
   PathTemplate out;
   std::vector<Piece> pieces{{}};
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c != '{' && c != '}') {
-      pieces.back().text += c;
-    } else if (i + 1 < text.size() && text[i + 1] == c) {
-      pieces.back().text += c;
-      ++i;
-    } else if (c == '}') {
-      return fail("has a } without {: write }} for a brace itself");
-    } else {
-      const size_t end = text.find('}', i);
-      if (end == text.npos) return fail("has a { without }: write {{ for a brace itself");
-      const auto field = parse_field(text.substr(i + 1, end - i - 1));
-      if (!field) return tl::unexpected(field.error());
-      pieces.push_back({"", *field});
-      pieces.push_back({});
-      i = end;
+  for (size_t at = 0; at < text.size();) {
+    const BraceWord found = find_brace_word(text, at);
+    pieces.back().text += text.substr(at, found.begin == text.npos ? text.npos : found.begin - at);
+    if (found.begin == text.npos) break;
+    at = found.end;
+    if (found.doubled) {
+      pieces.back().text += "{" + std::string(found.word) + "}";
+      continue;
     }
+    const auto field = parse_field(found.word);
+    if (!field) return tl::unexpected(field.error());
+    pieces.push_back({"", *field});
+    pieces.push_back({});
   }
   if (auto done = out.split(std::move(pieces)); !done) return tl::unexpected(done.error());
   return out;

@@ -10,7 +10,7 @@ namespace weir {
 
 /// A path with fields of the record in it (security.md, "path templates"):
 /// `/var/log/{service}/{stream}.jsonl`.
-/// `{{` and `}}` are braces. What lies before the component with the first field is the root; nothing that a
+/// `{{word}}` is `{word}` itself (core/brace_word.h). What lies before the component with the first field is the root; nothing that a
 /// record holds leads out of it.
 class PathTemplate {
  public:

@@ -92,7 +92,7 @@ TEST_CASE("the path of a record") {
         "invalid-f2be8f5c/trace.jsonl");
   CHECK(render("/log/a-{service}-{level}.x/b/c", R"({"level":"WARNING"})") == "a-none-warn.x/b/c");
   CHECK(render("{level}", R"({"level":"loud"})") == "loud");
-  CHECK(render("x/{{{kind}}}.j", R"({"kind":"span"})") == "{span}.j");
+  CHECK(render("x/{{{kind}", R"({"kind":"span"})") == "{{span");
   CHECK(render("{process_group}{scenario}{logger}", R"({"logger":"l","process_group":"p","scenario":"s"})") ==
         "psl");
 }
@@ -104,7 +104,13 @@ TEST_CASE("the root is what lies before the first field") {
   CHECK(root("{service}.jsonl") == ".");
   CHECK(root("log/{service}") == "log");
   CHECK(root("/{service}") == "/");
-  CHECK_FALSE(PathTemplate::parse("/a/{{b}}.jsonl")->has_fields());
+  for (const char* plain : {"/a/{{service}}", "/a/${service}", "/a/{SERVICE}", "/a/{service", "/a/service}",
+                            "/a/{}", "/a/{a b}", "{{{"}) {
+    CAPTURE(plain);
+    REQUIRE(PathTemplate::parse(plain));
+    CHECK_FALSE(PathTemplate::parse(plain)->has_fields());
+  }
+  CHECK(PathTemplate::parse("/a/${service}{A}{")->path() == "/a/${service}{A}{");
   CHECK(PathTemplate::parse("/a/{{b}}.jsonl")->path() == "/a/{b}.jsonl");
 }
 
@@ -112,8 +118,7 @@ TEST_CASE("mistakes are named") {
   CHECK(mistake("/a/{servce}").find("did you mean {service}?") != std::string::npos);
   CHECK(mistake("/a/{trace_id}").find("stream, service, scenario, level, logger, kind, process_group") !=
         std::string::npos);
-  CHECK(mistake("/a/{service").find("{ without }") != std::string::npos);
-  CHECK(mistake("/a/service}").find("} without {") != std::string::npos);
+  CHECK(mistake("/a/{something}").find("{{something}} is {something} itself") != std::string::npos);
   CHECK(mistake("/a/{service}/../b").find("..") != std::string::npos);
   CHECK(mistake("/a/{service}//b").find("empty name") != std::string::npos);
   CHECK(mistake("/a/{service}{stream}{kind}{level}.jsonl").find("too long") != std::string::npos);
