@@ -146,6 +146,41 @@ class UnderLoad(RotationTest):
         for producer in numbers:
             self.assertEqual(sorted(producer), list(range(COUNT // PRODUCERS)), "0 lost, 0 doubled")
 
+    def test_while_reloads_change_the_rules_and_signals_reopen(self):
+        texts = [config("rotate: {max_bytes: %s}" % size) for size in ("1MiB", "300KiB, compress: zstd", "2MiB, compress: gzip")]
+        agent = self.start(texts[0])
+        senders = self.load(agent)
+        reloads = 0
+        while any(s.is_alive() for s in senders):
+            reloads += 1
+            self.write_config(texts[reloads % 3])
+            done = self.weir("reload")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            agent.signal(signal.SIGUSR1)
+        self.finish(agent, senders)
+        self.assertGreater(reloads, 1)
+        agent.stop()
+        self.check_whole(self.rotated() + [self.path("out/out.jsonl")])
+
+    @unittest.skipUnless(os.getuid() == 0, "needs root, to mount a small file system")
+    def test_a_full_disk_between_rotations_loses_and_doubles_nothing(self):
+        for options in ("size=700k", "size=64m,nr_inodes=6"):  # no room for bytes; no room for another file
+            with self.subTest(options):
+                if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", self.path("out")], stderr=subprocess.DEVNULL).returncode:
+                    self.skipTest("cannot mount a tmpfs here")
+                try:
+                    agent = self.start(config("rotate: {max_bytes: 100KiB}"))
+                    senders = self.load(agent, 20_000)
+                    agent.wait_status(lambda s: s["sinks"]["out"]["state"] == "down", "no room")
+                    subprocess.run(["mount", "-o", "remount,size=64m,nr_inodes=1000", self.path("out")], check=True)
+                    self.finish(agent, senders, 20_000)
+                    self.check_whole(self.rotated() + [self.path("out/out.jsonl")], 20_000)
+                    for path in self.rotated():
+                        self.assertLessEqual(os.path.getsize(path), 100 * 1024)
+                    agent.stop()
+                finally:
+                    subprocess.run(["umount", "-l", self.path("out")])
+
     def compress(self, word, suffix):
         agent = self.start(config("rotate: {max_bytes: 1MiB, compress: %s}" % word))
         self.finish(agent, self.load(agent))
