@@ -13,6 +13,9 @@
 #include "agent/decode/decoder.h"
 #include "agent/process/context_diff.h"
 #include "agent/process/expression.h"
+#include "agent/process/redact.h"
+#include "agent/process/sample.h"
+#include "agent/process/set_fields.h"
 #include "agent/process/signature.h"
 
 namespace {
@@ -92,6 +95,32 @@ int main(int argc, char** argv) {
   row("signature + none", {signature.get(), none.get()}, false);
   row("signature + none + render", {signature.get(), none.get()}, true);
   row("render without edits", {}, true);
+
+  const auto set = make_set({.entries = {{"service", "\"s\""}, {"attributes.env", "\"prod\""}}});
+  const auto sample = make_sample({.ratio = 1});
+  row("set of two fields", {set.get()}, false);
+  row("sample", {sample.get()}, false);
+
+  const auto redacted_row = [&](const char* name, const RedactOptions& rules) {
+    Redactor redactor(rules, 256);
+    std::string redacted;
+    size_t written = 0;
+    const double ns = best_ns(records, [&](const Record& record) {
+      edits.reset(record.line, record.fields.member_count);
+      signature->process({record.line, record.fields}, edits);
+      full->process({record.line, record.fields}, edits);
+      std::string_view line(out.data(), size_t(edits.render(out.data()) - out.data()));
+      if (redactor.rewrite(line, edits.made_spans(), redacted)) line = redacted;
+      written += line.size();
+    });
+    std::printf("%-44s %7.1f ns\n", name, ns);
+  };
+  redacted_row("  the same + 3 keys that are not there", {.keys = {"password", "pin", "secret"}});
+  redacted_row("  the same + 2 keys that are there", {.keys = {"order_id", "amount", "secret"}});
+  redacted_row("  the same + 2 paths", {.paths = {"attributes.http.authorization", "ctx.order_id"}});
+  redacted_row("  the same + 1 pattern", {.patterns = {R"(\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b)"}});
+  redacted_row("  the same + 3 patterns", {.patterns = {R"(\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b)",
+                                                        "(?i)bearer [a-z0-9._~+/-]+", R"([\w.]+@[\w.]+)"}});
 
   const auto where =
       Expression::compile(R"(duration > 50ms and step_name in ["price", "commit"] and stage changed)");

@@ -289,15 +289,30 @@ SinkPlace Topology::take_draining(const std::string& name) {
   return runner->stop();
 }
 
+/// All of them read the original values, so their order is that of the fields they append (records.md section
+/// 2): what the context diff computes, then what is set. Redaction is the way out of all of it.
+void Topology::add_processors(const StreamConfig& c, std::shared_ptr<ContextMemory> contexts,
+                              PipelineStream& stream) const {
+  if (c.redact)
+    stream.redactor =
+        std::make_shared<Redactor>(*c.redact, c.context_diff ? c.context_diff->max_value_len : 0);
+  if (c.signature) stream.processors.push_back(make_signature(*c.signature, stream.redactor));
+  if (c.context_diff) {
+    ContextDiffOptions options = *c.context_diff;
+    if (stream.redactor) options.max_value_len = UINT32_MAX;  // patterns see whole values, then these are cut
+    stream.processors.push_back(make_context_diff(options, std::move(contexts), clock_));
+  }
+  if (!c.set.entries.empty()) stream.processors.push_back(make_set(c.set));
+  if (c.sample) stream.processors.push_back(make_sample(*c.sample));
+}
+
 void Topology::swap_pipeline(const Config& config, ApplyReport& report) {
   PipelineSetup setup;
   for (Stream s : kStreams) {
     const StreamConfig& c = config.streams[size_t(s)];
     PipelineStream& stream = setup.streams[size_t(s)];
     stream.enabled = c.enabled;
-    if (c.signature) stream.processors.push_back(make_signature(*c.signature));
-    if (c.context_diff)
-      stream.processors.push_back(make_context_diff(*c.context_diff, contexts_[size_t(s)], clock_));
+    add_processors(c, contexts_[size_t(s)], stream);
     bool same = applied_ && config_.streams[size_t(s)] == c;
     report.components["streams." + std::string(stream_name(s))] = {!applied_ ? "create"
                                                                    : same    ? "keep"

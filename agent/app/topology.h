@@ -84,6 +84,8 @@ class Topology {
   void swap_sinks(const Config& config, const ApplyOptions& options, ApplyReport& report);
   SinkPlace take_draining(const std::string& name);
   void swap_pipeline(const Config& config, ApplyReport& report);
+  void add_processors(const StreamConfig& config, std::shared_ptr<ContextMemory> contexts,
+                      PipelineStream& stream) const;
   void retire(std::vector<std::shared_ptr<Source>> sources);
   void report_restarts(const Config& config, ApplyReport& report);
   std::shared_ptr<SinkRunner> make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place);

@@ -8,6 +8,9 @@
 #include "agent/core/options.h"
 #include "agent/core/stream.h"
 #include "agent/process/context_diff.h"
+#include "agent/process/redact.h"
+#include "agent/process/sample.h"
+#include "agent/process/set_fields.h"
 #include "agent/process/signature.h"
 
 namespace weir {
@@ -26,6 +29,9 @@ struct StreamConfig {
   bool enabled = true;
   std::optional<SignatureOptions> signature;       ///< always set for trace; others only when written
   std::optional<ContextDiffOptions> context_diff;  ///< as above
+  SetOptions set;
+  std::optional<RedactOptions> redact;
+  std::optional<SampleOptions> sample;
   std::vector<std::string> sinks;
   bool operator==(const StreamConfig&) const = default;
 };

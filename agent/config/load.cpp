@@ -98,6 +98,11 @@ class Loader {
     if (signature || is_trace) out.signature = read_signature(signature, section.path_to("signature"));
     const Node* diff = section.section("context_diff");
     if (diff || is_trace) out.context_diff = read_context_diff(diff, section.path_to("context_diff"));
+    if (const Node* set = section.section("set")) out.set = read_set(*set, section.path_to("set"), report_);
+    if (const Node* redact = section.section("redact"))
+      out.redact = read_redact(*redact, section.path_to("redact"), report_);
+    if (const Node* sample = section.section("sample"))
+      out.sample = read_sample(*sample, section.path_to("sample"), report_);
     section.finish();
   }
 

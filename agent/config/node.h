@@ -17,6 +17,7 @@ struct Node {
   Kind kind = Kind::null;
   Location where;
   std::string text;            ///< scalar: unquoted
+  bool plain = false;          ///< scalar: written without quotes, and nothing substituted in it
   std::string origin;          ///< the path it was written under, when it stands elsewhere now
   std::string reference;       ///< scalar: the text before `${...}` was replaced; empty: nothing was
   bool unusable = false;       ///< a mistake in it has been reported: no second one

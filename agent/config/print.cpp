@@ -1,4 +1,7 @@
+#include <charconv>
+
 #include "agent/config/section.h"
+#include "agent/core/json.h"
 
 namespace weir {
 namespace {
@@ -87,6 +90,46 @@ Settings settings_of(const ContextDiffOptions& diff) {
   return out;
 }
 
+/// Dollar signs mean nothing in keys.
+std::string yaml_key(std::string_view key) {
+  std::string out = format_yaml_string(key);
+  for (size_t at = out.find("$$"); at != out.npos; at = out.find("$$", at + 1)) out.erase(at, 1);
+  return out;
+}
+
+void print_set(std::string& out, const SetOptions& set) {
+  out += "    set:\n";
+  out += std::string("      overwrite: ") + (set.overwrite ? "true" : "false") + "\n";
+  for (const SetOptions::Entry& entry : set.entries) {
+    std::string value = entry.value;
+    if (value.front() == '"') {
+      std::string text;
+      json::decode_string(value, text);
+      value = format_yaml_string(text);
+    }
+    out += "      " + yaml_key(entry.path) + ": " + value + "\n";
+  }
+}
+
+void print_rules(std::string& out, const StreamConfig& stream) {
+  if (!stream.set.entries.empty()) print_set(out, stream.set);
+  if (stream.redact) {
+    Settings redact;
+    redact.set("keys", stream.redact->keys);
+    redact.set("paths", stream.redact->paths);
+    redact.set("patterns", stream.redact->patterns);
+    redact.set("replace", stream.redact->replace);
+    out += "    redact:\n";
+    print_settings(out, config::redact_section().options, redact, "      ");
+  }
+  if (stream.sample) {
+    char ratio[32];
+    *std::to_chars(ratio, ratio + sizeof ratio - 1, stream.sample->ratio).ptr = '\0';
+    out += std::string("    sample: {ratio: ") + ratio +
+           ", keep_errors: " + (stream.sample->keep_errors ? "true" : "false") + "}\n";
+  }
+}
+
 void print_stream(std::string& out, Stream name, const StreamConfig& stream) {
   Settings plain;
   plain.set("enabled", stream.enabled);
@@ -105,6 +148,7 @@ void print_stream(std::string& out, Stream name, const StreamConfig& stream) {
       if (!(unused && option.name == "whitelist"))
         out += "      " + line_of(option, diff.values().find(option.name)->second);
   }
+  print_rules(out, stream);
 }
 
 }  // namespace

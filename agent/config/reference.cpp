@@ -31,6 +31,8 @@ std::string type_cell(const Option& option) {
       return "list of text";
     case OptionType::file_mode:
       return "file mode";
+    case OptionType::ratio:
+      return "number from 0 to 1";
     case OptionType::secret:
       return "secret (`${env:NAME}`)";
     case OptionType::secret_map:

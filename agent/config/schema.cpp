@@ -15,7 +15,6 @@ const std::vector<FutureWords>& future_words() {
       {"", {"web", "sandbox"}},
       {"journal", {"path"}},
       {"journal.type", {"disk"}},
-      {"streams.*", {"set", "redact", "sample"}},
       {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
       {"sinks.*", {"compress", "batch", "tls"}},
       {"sinks.*.type",
@@ -233,10 +232,70 @@ const SectionType& context_diff_section() {
   return section;
 }
 
+const SectionType& set_section() {
+  static const SectionType section{
+      "streams.<name>.set",
+      "Fields that are added where they are absent, behind all that was sent. Each key is a dotted path from "
+      "the record's top (`attributes.env`), each value text, or without quotes a number, `true` or `false`; "
+      "what `${...}` puts in is text. Null is absent in reserved fields. An object on the way that was sent "
+      "gets new members at its end; where something else stands on the way, nothing is added. `stream`, "
+      "`trace_id`, `ts`, `ctx*`, `msg_*` and names that begin with `_` cannot be set.",
+      {{.name = "overwrite",
+        .type = OptionType::boolean,
+        .default_text = "false",
+        .sentence = "`true`: fields that were sent are replaced in their place."}}};
+  return section;
+}
+
+const SectionType& redact_section() {
+  static const SectionType section{
+      "streams.<name>.redact",
+      "What must not leave the agent. Rules hold for the finished line, so for files, terminals and `weir "
+      "tail` alike; differences are found before, so a context's diff still tells that a redacted value "
+      "changed. Refused records are not redacted: with secrets in records write `quarantine: {raw: false}`, "
+      "too.",
+      {{.name = "keys",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Names of keys, at any depth: their whole value goes, whatever its type. Exact and "
+                    "case-sensitive; compared decoded, so `pass\\u0077ord` is `password`."},
+       {.name = "paths",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Dotted paths from the record's top (`attributes.http.authorization`): the whole value "
+                    "goes. A key that holds dots is tried, too; arrays are gone through element by element. "
+                    "A path into `ctx`, `ctx_before`, `ctx_after`, `ctx_set` or `ctx_diff` means that place "
+                    "of the context in all of them."},
+       {.name = "patterns",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Regular expressions (RE2) over decoded values at any depth, not over keys: in a string "
+                    "each match is replaced, the rest stays; a number in which one matches goes as a whole. "
+                    "They are not tried on what the agent computes (hash, `ts`, `_peer`, `_received`, "
+                    "`_id`)."},
+       {.name = "replace", .default_text = "***", .sentence = "The text that stands there instead."}}};
+  return section;
+}
+
+const SectionType& sample_section() {
+  static const SectionType section{
+      "streams.<name>.sample",
+      "Keeps a part of the traces; what is dropped is counted as `dropped_by_rule` `sample`. All records of "
+      "one `trace_id` share one fate, in every agent; records without one are taken by their count.",
+      {{.name = "ratio", .type = OptionType::ratio, .sentence = "The part that is kept.", .required = true},
+       {.name = "keep_errors",
+        .type = OptionType::boolean,
+        .default_text = "true",
+        .sentence = "Keeps every record with `status` `error`, an `error`, a `level` from `error` up, or as "
+                    "monitoring a `severity` from `error` up."}}};
+  return section;
+}
+
 std::vector<const SectionType*> all_sections() {
-  return {&top_section(),       &control_section(),     &journal_section(), &limits_section(),
-          &clients_section(),   &quarantine_section(),  &log_section(),     &stream_section(),
-          &signature_section(), &context_diff_section()};
+  return {&top_section(),       &control_section(),      &journal_section(), &limits_section(),
+          &clients_section(),   &quarantine_section(),   &log_section(),     &stream_section(),
+          &signature_section(), &context_diff_section(), &set_section(),     &redact_section(),
+          &sample_section()};
 }
 
 const std::vector<std::string_view>& top_level_names() {

@@ -26,6 +26,9 @@ const SectionType& log_section();
 const SectionType& stream_section();  ///< enabled, sinks
 const SectionType& signature_section();
 const SectionType& context_diff_section();
+const SectionType& set_section();  ///< overwrite; the other keys are paths
+const SectionType& redact_section();
+const SectionType& sample_section();
 
 /// All of the above in the order of the reference.
 std::vector<const SectionType*> all_sections();

@@ -27,6 +27,8 @@ std::string_view type_word(OptionType type) {
       return "a file mode such as 0640";
     case OptionType::string_list:
       return "a list such as [a, b]";
+    case OptionType::ratio:
+      return "a number from 0 to 1";
     case OptionType::secret:
       return "a reference such as ${env:TOKEN} or ${file:/run/secrets/token}";
     case OptionType::secret_map:

@@ -57,6 +57,11 @@ std::optional<ComponentConfig> read_component(const std::string& name, const Nod
 
 const ComponentType* find_type(const std::vector<ComponentType>& types, std::string_view name_or_alias);
 
+/// `streams.<name>.set`, `redact` and `sample`; `node` is what is written there.
+SetOptions read_set(const Node& node, const std::string& path, Report& report);
+RedactOptions read_redact(const Node& node, const std::string& path, Report& report);
+std::optional<SampleOptions> read_sample(const Node& node, const std::string& path, Report& report);
+
 /// Checks that see several sections at once; `tree` gives the places.
 void cross_check(const Node& tree, const Config& config, Report& report);
 

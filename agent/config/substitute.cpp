@@ -119,6 +119,7 @@ Result<std::string> expand(std::string_view text, int depth) {
 void substitute(Node& node, const std::string& path, Report& report) {
   if (node.is_scalar()) {
     auto value = expand(node.text, 0);
+    if (node.text.find('$') != std::string::npos) node.plain = false;
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.
     node.unusable = !value;

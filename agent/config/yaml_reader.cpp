@@ -45,6 +45,7 @@ class TreeBuilder : public YAML::EventHandler {
     check_tag(mark, tag);
     Node node = make(mark, Node::Kind::scalar);
     node.text = value;
+    node.plain = tag == "?";
     put(std::move(node), anchor);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {

@@ -28,6 +28,7 @@ void EditList::reset(std::string_view line, uint32_t member_count) {
   edits_.clear();
   appended_.clear();
   removed_.clear();
+  made_spans_.clear();
   building_append_ = open_ = rendered_ = false;
 }
 
@@ -45,27 +46,33 @@ void EditList::append(std::string_view key) {
   open_ = true;
 }
 
-void EditList::push_piece(uint32_t begin, uint32_t end, bool original) {
+void EditList::push_piece(uint32_t begin, uint32_t end, Source source) {
   WEIR_CHECK(open_);
   if (begin == end) return;
   Edit& edit = open_edit();
-  if (edit.piece_count > 0 && pieces_.back().original == original && pieces_.back().end == begin) {
+  if (edit.piece_count > 0 && pieces_.back().source == source && pieces_.back().end == begin) {
     pieces_.back().end = end;
     return;
   }
-  pieces_.push_back({begin, end, original});
+  pieces_.push_back({begin, end, source});
   ++edit.piece_count;
 }
 
 void EditList::original(Span slice) {
   WEIR_CHECK(slice.begin <= slice.end && slice.end <= line_.size());
-  push_piece(slice.begin, slice.end, true);
+  push_piece(slice.begin, slice.end, Source::line);
 }
 
 void EditList::text(std::string_view text) {
   const auto begin = uint32_t(scratch_.size());
   scratch_.append(text);
-  push_piece(begin, uint32_t(scratch_.size()), false);
+  push_piece(begin, uint32_t(scratch_.size()), Source::text);
+}
+
+void EditList::made(std::string_view text) {
+  const auto begin = uint32_t(scratch_.size());
+  scratch_.append(text);
+  push_piece(begin, uint32_t(scratch_.size()), Source::made);
 }
 
 void EditList::end() {
@@ -113,12 +120,16 @@ char* EditList::copy(char* out, uint32_t begin, uint32_t end) const {
   return out + (end - begin);
 }
 
-char* EditList::copy_pieces(char* out, const Edit& edit) const {
+char* EditList::copy_pieces(char* out, const Edit& edit) {
   for (uint32_t i = edit.first_piece; i < edit.first_piece + edit.piece_count; ++i) {
     const Piece& piece = pieces_[i];
-    std::memcpy(out, (piece.original ? line_.data() : scratch_.data()) + piece.begin,
-                piece.end - piece.begin);
-    out += piece.end - piece.begin;
+    const uint32_t size = piece.end - piece.begin;
+    std::memcpy(out, (piece.source == Source::line ? line_.data() : scratch_.data()) + piece.begin, size);
+    if (piece.source == Source::made) [[unlikely]] {
+      const auto at = uint32_t(out - rendered_begin_);
+      made_spans_.push_back({at, at + size});
+    }
+    out += size;
   }
   return out;
 }
@@ -126,6 +137,7 @@ char* EditList::copy_pieces(char* out, const Edit& edit) const {
 char* EditList::render(char* out) {
   WEIR_CHECK(!open_ && !rendered_);
   rendered_ = true;
+  rendered_begin_ = out;
   place_removals();
   std::sort(edits_.begin(), edits_.end(), [](const Edit& a, const Edit& b) {
     if (a.where.begin != b.where.begin) return a.where.begin < b.where.begin;

@@ -46,17 +46,6 @@ WEIR_BLOCK_SCAN const char* find_nesting(const char* p) {
   });
 }
 
-/// `p` at the opening quote; returns the byte behind the closing one.
-const char* skip_string(const char* p, bool& escaped) {
-  escaped = false;
-  for (++p;;) {
-    p = find_quote_or_backslash(p);
-    if (*p == '"') return p + 1;
-    escaped = true;
-    p += 2;
-  }
-}
-
 bool number_char(char c) {
   return (c >= '0' && c <= '9') || c == '.' || c == 'e' || c == 'E' || c == '-' || c == '+';
 }
@@ -209,6 +198,16 @@ JsonType type_of(char first) {
   }
 }
 
+const char* skip_string(const char* p, bool& escaped) {
+  escaped = false;
+  for (++p;;) {
+    p = find_quote_or_backslash(p);
+    if (*p == '"') return p + 1;
+    escaped = true;
+    p += 2;
+  }
+}
+
 const char* skip_value(const char* p) {
   bool escaped;
   switch (type_of(*p)) {
@@ -314,25 +313,6 @@ bool equal_values(std::string_view a, std::string_view b) {
     default:
       return false;
   }
-}
-
-std::string_view find_key(std::string_view object, std::string_view key) {
-  const auto begin = object.find_first_not_of(" \t\n\r");
-  if (begin == object.npos || object[begin] != '{') return {};
-  for (Members m(object.data(), {uint32_t(begin), uint32_t(object.size())}); m.next();) {
-    if (string_is(m.member().key.of(object), key)) return m.member().value.of(object);
-  }
-  return {};
-}
-
-std::string_view find_path(std::string_view object, std::string_view path) {
-  if (const auto value = find_key(object, path); !value.empty()) return value;
-  for (size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1)) {
-    const auto head = find_key(object, path.substr(0, dot));
-    if (head.empty() || head.front() != '{') continue;
-    if (const auto value = find_path(head, path.substr(dot + 1)); !value.empty()) return value;
-  }
-  return {};
 }
 
 }  // namespace weir::json

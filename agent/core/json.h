@@ -15,6 +15,8 @@ JsonType type_of(char first);
 
 /// `p` at the first byte of a value; returns the byte behind it. Iterative: depth costs no stack.
 const char* skip_value(const char* p);
+/// The same for `p` at the opening quote of a string. `escaped`: it holds a backslash.
+const char* skip_string(const char* p, bool& escaped);
 inline const char* skip_space(const char* p) {
   while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r') ++p;
   return p;

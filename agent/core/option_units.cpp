@@ -94,6 +94,15 @@ Result<int64_t> parse_duration_ns(std::string_view text) {
   return multiply(*quantity, unit->factor, text);
 }
 
+Result<double> parse_ratio(std::string_view text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, ec] = std::from_chars(text.data(), end, value);
+  if (ec != std::errc{} || rest != end || !(value >= 0 && value <= 1))
+    return fail("must be a number from 0 to 1 such as 0.1, not \"" + std::string(text) + "\"");
+  return value;
+}
+
 std::string format_bytes(int64_t bytes) { return bytes == 0 ? "0" : format_with(kByteUnits, bytes); }
 
 std::string format_duration_ns(int64_t ns) { return ns == 0 ? "0" : format_with(kDurationUnits, ns); }

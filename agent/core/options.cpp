@@ -95,6 +95,9 @@ Result<OptionValue> parse_number(const Option& option, std::string_view text) {
 }
 
 Result<OptionValue> parse_text(const Option& option, std::string_view text) {
+  if (option.type == OptionType::ratio) {
+    if (const auto ratio = parse_ratio(text); !ratio) return tl::unexpected(ratio.error());
+  }
   if (option.type == OptionType::choice &&
       std::find(option.choices.begin(), option.choices.end(), text) == option.choices.end())
     return fail("must be " + joined(option.choices) + ", not " + quoted(text));
@@ -190,6 +193,7 @@ Result<OptionValue> parse_option(const Option& option, std::string_view text) {
     case OptionType::string:
     case OptionType::path:
     case OptionType::choice:
+    case OptionType::ratio:
       break;
   }
   return parse_text(option, text);
@@ -226,7 +230,8 @@ std::string format_secret(const Secret& secret) { return in_quotes(secret.shown,
 std::string format_option(const Option& option, const OptionValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* number = std::get_if<int64_t>(&value)) return format_number(option.type, *number);
-  if (const auto* text = std::get_if<std::string>(&value)) return format_yaml_string(*text);
+  if (const auto* text = std::get_if<std::string>(&value))
+    return option.type == OptionType::ratio ? *text : format_yaml_string(*text);
   if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
     std::string out = "[";
     for (const std::string& item : *list) {

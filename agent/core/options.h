@@ -26,6 +26,7 @@ enum class OptionType {
   file_mode,   ///< octal, `0660`; held as int64
   secret,      ///< held as Secret
   secret_map,  ///< names to secrets (HTTP headers); held as SecretMap
+  ratio,       ///< decimal from 0 to 1; held as text that parse_ratio() takes
 };
 
 /// A value that is never shown (security.md): printed as the reference it came from (`${env:X}`), else `***`.
@@ -102,6 +103,7 @@ std::string format_yaml_string(std::string_view text);
 
 Result<int64_t> parse_bytes(std::string_view text);        ///< `64MiB` -> 67108864
 Result<int64_t> parse_duration_ns(std::string_view text);  ///< `250ms` -> 250000000
+Result<double> parse_ratio(std::string_view text);         ///< `0.1`, from 0 to 1
 std::string format_bytes(int64_t bytes);                   ///< exact, largest unit without remainder
 std::string format_duration_ns(int64_t ns);
 

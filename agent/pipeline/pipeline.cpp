@@ -11,6 +11,7 @@ namespace weir {
 namespace {
 
 constexpr size_t kRejectsPerTurnMax = 2048;
+constexpr size_t kRedactBytesKept = 4 << 20;  // larger buffers are for one record only
 
 }  // namespace
 
@@ -27,7 +28,7 @@ void Pipeline::apply(PipelineSetup setup) {
 void Pipeline::begin_turn() {
   if (turn_ns_ != 0) return;
   turn_ns_ = clock_.wall_ns();
-  format_rfc3339(turn_time_, turn_ns_);
+  turn_time_[0] = *format_rfc3339(turn_time_ + 1, turn_ns_) = '"';
 }
 
 /// A turn ends early when it has filled a block, so that a small read cannot become gigabytes in waiting, or
@@ -148,22 +149,46 @@ void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std:
 
 void Pipeline::render(Producer& producer, const RecordView& record) {
   add_agent_fields(producer, record);
-  size_t bytes_max = edits_.empty() ? record.line.size() : edits_.rendered_bytes_max();
+  const Stream stream = record.fields.stream;
+  if (Redactor* redactor = setup_.streams[size_t(stream)].redactor.get())
+    return render_redacted(producer, record, *redactor);
+  if (edits_.empty()) return add_line(producer, stream, record.line);
+  size_t bytes_max = edits_.rendered_bytes_max();
   char* begin = reserve(producer, bytes_max + 1);
-  char* end;
-  if (edits_.empty()) {
-    std::memcpy(begin, record.line.data(), record.line.size());
-    end = begin + record.line.size();
-  } else {
-    end = edits_.render(begin);
-    WEIR_CHECK(size_t(end - begin) <= bytes_max);
-  }
+  char* end = edits_.render(begin);
+  WEIR_CHECK(size_t(end - begin) <= bytes_max);
   *end++ = '\n';
-  size_t bytes = size_t(end - begin);
-  block_->add_line(bytes, record.fields.stream);
+  count_line(stream, size_t(end - begin));
+}
+
+/// Beside the block: what is to be redacted must not stand in the journal's memory even for a moment.
+void Pipeline::render_redacted(Producer& producer, const RecordView& record, Redactor& redactor) {
+  std::string_view line = record.line;
+  if (!edits_.empty()) {
+    size_t bytes_max = edits_.rendered_bytes_max();
+    if (rendered_.size() < bytes_max) rendered_.resize(bytes_max);
+    char* end = edits_.render(rendered_.data());
+    WEIR_CHECK(size_t(end - rendered_.data()) <= bytes_max);
+    line = {rendered_.data(), size_t(end - rendered_.data())};
+  }
+  if (redactor.rewrite(line, edits_.made_spans(), redacted_)) line = redacted_;
+  add_line(producer, record.fields.stream, line);
+  for (std::string* buffer : {&rendered_, &redacted_})
+    if (buffer->capacity() > kRedactBytesKept) *buffer = {};
+}
+
+void Pipeline::add_line(Producer& producer, Stream stream, std::string_view line) {
+  char* begin = reserve(producer, line.size() + 1);
+  std::memcpy(begin, line.data(), line.size());
+  begin[line.size()] = '\n';
+  count_line(stream, line.size() + 1);
+}
+
+void Pipeline::count_line(Stream stream, size_t bytes) {
+  block_->add_line(bytes, stream);
   ++open_.entry_count;
-  ++open_.totals.records[size_t(record.fields.stream)];
-  open_.totals.bytes[size_t(record.fields.stream)] += bytes;
+  ++open_.totals.records[size_t(stream)];
+  open_.totals.bytes[size_t(stream)] += bytes;
 }
 
 /// What the agent adds behind all sent fields (records.md section 2). A producer cannot forge them: one it
@@ -178,22 +203,18 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
     write();
     edits_.end();
   };
-  auto time = [&] {
-    edits_.text("\"");
-    edits_.text({turn_time_, sizeof turn_time_});
-    edits_.text("\"");
-  };
+  auto time = [&] { edits_.made({turn_time_, sizeof turn_time_}); };
   if (f.stream != Stream::trace && !f.has(Field::ts)) add(Field::ts, time);
   if (!producer.stamp) return;
   add(Field::_peer, [&] {
     const Peer& peer = producer.peer;
-    edits_.text(peer.uid
+    edits_.made(peer.uid
                     ? "{\"uid\":" + std::to_string(*peer.uid) + ",\"pid\":" + std::to_string(peer.pid) + "}"
                     : "{\"uid\":null,\"pid\":null}");
   });
   add(Field::_received, time);
   add(Field::_id,
-      [&] { edits_.text("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\""); });
+      [&] { edits_.made("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\""); });
 }
 
 /// Room for one line in the block. A full block closes what the turn has so far: its part of the turn is a

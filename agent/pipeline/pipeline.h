@@ -13,12 +13,14 @@
 #include "agent/journal/journal.h"
 #include "agent/pipeline/clients.h"
 #include "agent/process/processor.h"
+#include "agent/process/redact.h"
 
 namespace weir {
 
 struct PipelineStream {
   bool enabled = true;
-  std::vector<std::unique_ptr<Processor>> processors;  ///< in their order (records.md section 5)
+  std::vector<std::unique_ptr<Processor>> processors;  ///< in the order in which their fields are appended
+  std::shared_ptr<Redactor> redactor;                  ///< of what they leave; null: nothing is redacted
 };
 
 /// Everything of the pipeline that a reload changes.
@@ -81,6 +83,9 @@ class Pipeline final : public FrameHandler {
   void reject(Producer& producer, uint64_t seq, const Fault& fault, std::string_view payload,
               uint64_t length);
   void render(Producer& producer, const RecordView& record);
+  void add_line(Producer& producer, Stream stream, std::string_view line);
+  void render_redacted(Producer& producer, const RecordView& record, Redactor& redactor);
+  void count_line(Stream stream, size_t bytes);
   void add_agent_fields(Producer& producer, const RecordView& record);
   char* reserve(Producer& producer, size_t bytes);
   void close_transaction(Producer& producer);
@@ -95,6 +100,7 @@ class Pipeline final : public FrameHandler {
   ArraySplitter splitter_;
   FieldTable fields_;
   EditList edits_;
+  std::string rendered_, redacted_;  ///< a line of a stream that is redacted, before and after
   ClientTable clients_;
   std::array<StreamStats, kStreamCount> stream_stats_{};
 
@@ -103,7 +109,7 @@ class Pipeline final : public FrameHandler {
   std::deque<Pending> pending_;   ///< closed, waiting for the journal; empty unless it is full
   bool closed_in_turn_ = false;   ///< pending_.back() belongs to this turn
   int64_t turn_ns_ = 0;           ///< wall clock of this turn; 0 between turns
-  char turn_time_[30];            ///< the same as RFC 3339
+  char turn_time_[32];            ///< the same as RFC 3339, in quotes
 };
 
 }  // namespace weir

@@ -8,6 +8,7 @@
 
 #include "agent/core/check.h"
 #include "agent/core/json.h"
+#include "agent/process/redact.h"
 
 namespace weir {
 namespace {
@@ -50,24 +51,26 @@ bool key_is(std::string_view line, const Member& member, std::string_view name) 
   return raw.size() == name.size() + 2 && raw.substr(1, name.size()) == name;
 }
 
-/// What happens to `identity` or to `hash`: `kept`, or it holds `before` + original `slice` + `after`.
+/// What happens to `identity` or to `hash`: `kept`, or it holds `text`, in quotes of its own if `quoted`.
+/// `made`: the agent's own value.
 struct NewText {
   bool kept = true;
-  std::string_view before = {};
-  Span slice = {};
-  std::string_view after = {};
+  std::string_view text = {};
+  bool quoted = false;
+  bool made = false;
 };
 
 class Signature final : public Processor {
  public:
-  explicit Signature(const SignatureOptions& options) : mode_(options.mode) {}
+  Signature(const SignatureOptions& options, std::shared_ptr<Redactor> redactor)
+      : mode_(options.mode), redactor_(std::move(redactor)) {}
 
   Verdict process(const RecordView& record, EditList& edits) override {
     const FieldTable& fields = record.fields;
     if (fields.has(Field::msg_in)) {
       const FieldValue& in = fields[Field::msg_in];
       rewrite(record.line, in.value, std::span(fields.members).subspan(in.first_member, in.member_count),
-              edits);
+              Redactor::Message::in, edits);
     }
     if (fields.has(Field::msg_out)) {
       rewrite_elements(record.line, fields[Field::msg_out].value, edits);
@@ -90,7 +93,7 @@ class Signature final : public Processor {
         }
         p = json::skip_space(behind) + 1;
         element.end = uint32_t(p - base);
-        rewrite(line, element, members_, edits);
+        rewrite(line, element, members_, Redactor::Message::out, edits);
       } else {
         p = json::skip_value(p);
       }
@@ -101,7 +104,8 @@ class Signature final : public Processor {
 
   static constexpr size_t kAbsent = SIZE_MAX;
 
-  void rewrite(std::string_view line, Span whole, std::span<const Member> members, EditList& edits) {
+  void rewrite(std::string_view line, Span whole, std::span<const Member> members, Redactor::Message message,
+               EditList& edits) {
     size_t value = kAbsent, identity = kAbsent, hash = kAbsent;
     for (size_t i = 0; i < members.size(); ++i) {
       // The three names are 4 to 8 bytes long; an escaped key may be any of them.
@@ -116,10 +120,10 @@ class Signature final : public Processor {
     }
     if (value == kAbsent && identity == kAbsent && hash == kAbsent) return;
 
-    const Member* sent_value = value == kAbsent ? nullptr : &members[value];
-    const NewText new_identity =
-        identity_of(line, sent_value, identity == kAbsent ? nullptr : &members[identity]);
-    const NewText new_hash = hash_of(line, sent_value, hash == kAbsent ? nullptr : &members[hash]);
+    const std::string_view known =
+        value == kAbsent ? std::string_view() : known_value(members[value].value.of(line), message);
+    const NewText new_identity = identity_of(known, identity == kAbsent ? nullptr : &members[identity]);
+    const NewText new_hash = hash_of(known, hash == kAbsent ? nullptr : &members[hash]);
     if (value == kAbsent && new_identity.kept && new_hash.kept) return;
 
     edits.replace(whole);
@@ -161,57 +165,64 @@ class Signature final : public Processor {
   }
 
   static void write(EditList& edits, const NewText& text) {
-    if (!text.before.empty()) edits.text(text.before);
-    if (text.slice.size() > 0) edits.original(text.slice);
-    if (!text.after.empty()) edits.text(text.after);
+    if (text.made) return edits.made(text.text);
+    if (text.quoted) edits.text("\"");
+    edits.text(text.text);
+    if (text.quoted) edits.text("\"");
   }
 
   static NewText nulled(const Member* sent) {
     if (sent == nullptr || sent->type == JsonType::null) return {};
-    return {.kept = false, .before = "null"};
+    return {.kept = false, .text = "null"};
   }
 
-  NewText identity_of(std::string_view line, const Member* value, const Member* sent) const {
+  /// What identity and hash may be made from.
+  std::string_view known_value(std::string_view value, Redactor::Message message) {
+    if (!redactor_ || mode_ == SignatureMode::type_only) return value;
+    return redactor_->message_value(message, value, redacted_);
+  }
+
+  /// `value` is empty where none was sent.
+  NewText identity_of(std::string_view value, const Member* sent) const {
     if (mode_ == SignatureMode::type_only) return nulled(sent);
     if (sent != nullptr && sent->type != JsonType::null) return {};
-    if (value == nullptr || value->type != JsonType::object) return {};
-    const std::string_view id = json::find_key(value->value.of(line), "id");
+    const std::string_view id = json::find_key(value, "id");
     if (id.empty()) return {};
-    const uint32_t begin = uint32_t(id.data() - line.data());
-    const Span slice{begin, begin + uint32_t(id.size())};
     switch (json::type_of(id.front())) {
       case JsonType::string:
-        return {.kept = false, .slice = slice};
+        return {.kept = false, .text = id};
       case JsonType::number:
       case JsonType::boolean:
-        return {.kept = false, .before = "\"", .slice = slice, .after = "\""};
+        return {.kept = false, .text = id, .quoted = true};
       default:
         return {};
     }
   }
 
-  NewText hash_of(std::string_view line, const Member* value, const Member* sent) {
+  NewText hash_of(std::string_view value, const Member* sent) {
     if (mode_ != SignatureMode::hash) return nulled(sent);
-    if (value == nullptr || (sent != nullptr && sent->type != JsonType::null)) return {};
+    if (value.empty() || (sent != nullptr && sent->type != JsonType::null)) return {};
     canonical_.clear();
-    append_canonical(value->value.of(line), canonical_);
+    append_canonical(value, canonical_);
     const std::array<char, 64> hex = sha256_.hex(canonical_);
     quoted_hash_[0] = quoted_hash_[65] = '"';
     std::copy(hex.begin(), hex.end(), quoted_hash_.begin() + 1);
-    return {.kept = false, .before = {quoted_hash_.data(), quoted_hash_.size()}};
+    return {.kept = false, .text = {quoted_hash_.data(), quoted_hash_.size()}, .made = true};
   }
 
   const SignatureMode mode_;
+  const std::shared_ptr<Redactor> redactor_;  // may be null
   Sha256 sha256_;
   std::vector<Member> members_;  // of one msg_out element
-  std::string canonical_;
+  std::string redacted_, canonical_;
   std::array<char, 66> quoted_hash_{};
 };
 
 }  // namespace
 
-std::unique_ptr<Processor> make_signature(const SignatureOptions& options) {
-  return std::make_unique<Signature>(options);
+std::unique_ptr<Processor> make_signature(const SignatureOptions& options,
+                                          std::shared_ptr<Redactor> redactor) {
+  return std::make_unique<Signature>(options, std::move(redactor));
 }
 
 }  // namespace weir

@@ -14,8 +14,12 @@ struct SignatureOptions {
   bool operator==(const SignatureOptions&) const = default;
 };
 
+class Redactor;
+
 /// Message signatures of msg_in and each element of msg_out (records.md section 4). `value` never passes.
-std::unique_ptr<Processor> make_signature(const SignatureOptions& options);
+/// With a redactor, identity and hash are derived from the redacted form of `value`.
+std::unique_ptr<Processor> make_signature(const SignatureOptions& options,
+                                          std::shared_ptr<Redactor> redactor = nullptr);
 
 /// Appends the canonical form (keys sorted by code point, no spaces, Python's json escapes, numbers as
 /// written).

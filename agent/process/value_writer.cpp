@@ -5,13 +5,7 @@
 #include "agent/core/json.h"
 
 namespace weir {
-namespace {
 
-constexpr std::string_view kTruncated = "...(truncated)";
-
-/// `p` at a string's opening quote, `end` behind its closing one. Where to cut it so that `max` code points
-/// are left; nullptr when it is not longer. An escape is one code point, and so is a pair of surrogate
-/// escapes.
 const char* cut_position(const char* p, const char* end, int64_t max) {
   const char* const quote = end - 1;
   if (quote - p - 1 <= max) return nullptr;
@@ -31,8 +25,6 @@ const char* cut_position(const char* p, const char* end, int64_t max) {
   }
   return nullptr;
 }
-
-}  // namespace
 
 bool ValueWriter::only_between(uint32_t begin, bool comma) const {
   const char* p = source_ + pending_.end;

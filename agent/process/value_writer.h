@@ -7,6 +7,13 @@
 
 namespace weir {
 
+inline constexpr std::string_view kTruncated = "...(truncated)";
+
+/// `string` at a string's opening quote, `end` behind its closing one. Where to cut it so that `max` code
+/// points are left; nullptr when it is not longer. An escape is one code point, and so is a pair of surrogate
+/// escapes.
+const char* cut_position(const char* string, const char* end, int64_t max);
+
 /// Writes one context field (ctx_before, ctx_after, ctx_diff) as pieces of what was sent, and cuts long
 /// strings on the way. Neighbouring slices become one, so a context of which everything is kept is no edit at
 /// all.

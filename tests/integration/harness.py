@@ -405,9 +405,9 @@ class AgentTest(unittest.TestCase):
         self.agents.append(agent)
         return agent
 
-    def start(self, config, args=(), **kwargs):
+    def start(self, config, args=(), name="weir.yaml", **kwargs):
         """Writes the configuration, starts an agent on it and waits until it is ready."""
-        return self.spawn(["--config", self.write_config(config)] + list(args), **kwargs).wait_ready()
+        return self.spawn(["--config", self.write_config(config, name)] + list(args), **kwargs).wait_ready()
 
     def start_fails(self, args, **kwargs):
         """An agent that must not come up: (exit code, stderr)."""

@@ -37,6 +37,12 @@ TEST_CASE("what is printed reads back to the same configuration") {
            "1025, idle: "
            "90s}}}\nlisten: {u: {type: unix, path: /u, mode: 0600, owner: 'true'}, t: {type: tcp, bind: "
            "'[::1]:0'}}",
+           "streams: {log: {set: {overwrite: true, service: '5', attributes.n: 5.50, 'a.$x.${y}': '$$ "
+           "${W_ODD}', "
+           "flag: true, word: 'true'}, redact: {keys: ['a b'], paths: [a.b], patterns: ['\\d+$', '$${x}', "
+           "'(?i)\"q\"'], replace: ''}, sample: {ratio: 0.10, keep_errors: false}}, trace: {redact: {}, "
+           "sample: "
+           "{ratio: 1e-3}}}",
            "drain_timeout: 0\njournal: {max_bytes: 1GB}\nclients: {memory: 36h}\nquarantine: {raw: false}",
        }) {
     CAPTURE(text);

@@ -154,3 +154,25 @@ TEST_CASE("any subset of removals, replacements and appended members gives what 
     if (out.size() < line.size()) CHECK(out.front() == line.front());
   }
 }
+
+TEST_CASE("what the agent made is found again in the rendered line") {
+  const std::string_view line = R"({"a":1,"b":2})";
+  const auto fields = fields_of(line);
+  EditList edits;
+  for (int round = 0; round < 2; ++round) {
+    edits.reset(line, 2);
+    edits.append("ts");
+    edits.made("\"now\"");
+    edits.end();
+    edits.replace(fields[1].value);
+    edits.text("[");
+    edits.made("77");
+    edits.text("]");
+    edits.end();
+    const std::string out = render(edits);
+    CHECK(out == R"({"a":1,"b":[77],"ts":"now"})");
+    REQUIRE(edits.made_spans().size() == 2);
+    CHECK(edits.made_spans()[0].of(out) == "77");
+    CHECK(edits.made_spans()[1].of(out) == "\"now\"");
+  }
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "agent/process/sample.h"
+#include "agent/process/set_fields.h"
 #include "tests/support/journal_fill.h"
 #include "tests/support/temp_dir.h"
 
@@ -104,6 +106,44 @@ TEST_CASE_FIXTURE(Fixture, "a disabled stream is counted and goes nowhere") {
   CHECK(journalled() == Lines{R"({"stream":"trace"})"});
   CHECK(producer.stats->disabled == 1);
   CHECK(producer.stats->received == producer.stats->accepted);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what leaves a redacted stream is redacted; what the agent adds only where it is named") {
+  PipelineSetup setup;
+  PipelineStream& log = setup.streams[size_t(Stream::log)];
+  log.redactor = std::make_shared<Redactor>(RedactOptions{.keys = {"uid"}, .patterns = {"[0-9]+"}}, 0);
+  log.processors.push_back(make_set({.entries = {{"host", "\"h1\""}}}));
+  pipeline.apply(std::move(setup));
+  producer.stamp = true;
+  producer.peer.pid = 7;
+  send(producer, {R"({"stream":"log","m":"a1","n":2})", R"({"stream":"log","ts":3,"host":4})",
+                  R"({"stream":"trace","n":5})"});
+  const std::string now = rfc3339(clock.wall_ns());
+  const auto stamp = [&](int id, const char* uid) {
+    return std::string(R"(,"_peer":{"uid":)") + uid + R"(,"pid":7},"_received":")" + now + R"(","_id":")" +
+           std::to_string(id) + "\"}";
+  };
+  CHECK(journalled() == Lines{R"({"stream":"log","m":"a***","n":"***","host":"h***","ts":")" + now + "\"" +
+                                  stamp(1, "\"***\""),
+                              R"({"stream":"log","ts":"***","host":"***")" + stamp(2, "\"***\""),
+                              R"({"stream":"trace","n":5)" + stamp(3, "1000")});
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a record that a rule drops is counted, keeps its number and is not in the journal") {
+  PipelineSetup setup;
+  setup.clients_max = 3;
+  setup.client_memory_ns = INT64_C(1'000'000'000) * 3600;
+  setup.streams[size_t(Stream::log)].processors.push_back(make_sample({.ratio = 0}));
+  pipeline.apply(std::move(setup));
+  hello(producer, "c", 1);
+  send(producer, {log_line(1), R"({"stream":"log","ts":1,"status":"error"})", log_line(3)});
+  CHECK(journalled() == Lines{R"({"stream":"log","ts":1,"status":"error"})"});
+  CHECK(producer.stats->dropped_by_rule.find("sample")->second == 2);
+  CHECK(producer.stats->received == 3);
+  CHECK(producer.stats->accepted == 3);
+  CHECK(producer.client->last_seq == 3);
 }
 
 TEST_CASE_FIXTURE(Fixture, "numbers: what was disposed of is recognised, gaps are counted") {
