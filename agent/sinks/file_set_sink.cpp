@@ -3,7 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "agent/core/check.h"
@@ -133,7 +133,8 @@ Delivery FileSetSink::finish(const std::string& error) {
   return error.empty() ? Delivery::delivered() : Delivery::down(error, done);
 }
 
-/// Every active file that rotated files may lie beside, for the housekeeper's first look.
+/// Every active file whose rotated files there is something to do with, for the housekeeper's first look.
+/// Each directory is read once.
 std::vector<FilePlace> FileSetSink::places(std::stop_token stop) {
   std::vector<FilePlace> out;
   find_places("", 0, out, stop);
@@ -147,21 +148,25 @@ void FileSetSink::find_places(const std::string& directory, size_t depth, std::v
     return FilePlace{prefix + relative, root_, prefix.size()};
   };
   std::vector<std::string> names;
-  std::set<std::string> bases;
-  {
-    const ScopedFd fd(setup_.io, open_directory(setup_.io, place_of(directory + "x"), false));
-    if (!fd.ok() || setup_.io.list(fd.get(), names) != 0) return;
-  }
+  std::map<std::string, RotatedTally, std::less<>> tallies;
+  const ScopedFd fd(setup_.io, open_directory(setup_.io, place_of(directory + "x"), false));
+  if (!fd.ok() || setup_.io.list(fd.get(), names) != 0) return;
   const bool last = depth + 1 == options_.path.depth();
   for (const std::string& name : names) {
     if (stop.stop_requested()) return;
     RotatedName rotated;
-    if (!last && options_.path.may_be(depth, name))
-      find_places(directory + name + "/", depth + 1, out, stop);  // ends at once where it is no directory
-    else if (last && parse_rotated_name(name, rotated) && options_.path.may_be(depth, rotated.base))
-      bases.emplace(rotated.base);
+    struct stat st;
+    if (!last) {  // ends at once where it is no directory
+      if (options_.path.may_be(depth, name)) find_places(directory + name + "/", depth + 1, out, stop);
+    } else if (parse_rotated_name(name, rotated) && options_.path.may_be(depth, rotated.base) &&
+               setup_.io.fstatat(fd.get(), name, &st) == 0) {
+      RotatedTally& tally = tallies[std::string(rotated.base)];
+      ++tally.files, tally.bytes += uint64_t(st.st_size);
+      tally.raw |= rotated.packing == Packing::none, tally.part |= rotated.part;
+    }
   }
-  for (const std::string& base : bases) out.push_back(place_of(directory + base));
+  for (const auto& [base, tally] : tallies)
+    if (housekeeper_.concerns(tally)) out.push_back(place_of(directory + base));
 }
 
 }  // namespace weir

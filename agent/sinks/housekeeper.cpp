@@ -93,6 +93,11 @@ void Housekeeper::run(std::stop_token stop) {
   }
 }
 
+bool Housekeeper::concerns(const RotatedTally& tally) const {
+  return tally.part || (tally.raw && rules_.packing != Packing::none) || tally.files > rules_.files ||
+         tally.bytes > rules_.bytes;
+}
+
 bool Housekeeper::tidy_all(std::stop_token stop) {
   bool well = true;
   for (const FilePlace& place : all_(stop)) {

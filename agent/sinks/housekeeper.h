@@ -15,6 +15,12 @@
 
 namespace weir {
 
+/// What lies beside one active file.
+struct RotatedTally {
+  uint64_t files = 0, bytes = 0;
+  bool raw = false, part = false;  ///< there is one that is not compressed; one that was not finished
+};
+
 /// Deletes rotated files that are too many and compresses the others, in a thread of its own and at low
 /// priority, so that the sink never waits for it. Touches nothing but regular files of ours whose names have
 /// exactly the form of rotated_name.h beside a file that it is told of. A compressed file is complete and on
@@ -29,14 +35,16 @@ class Housekeeper {
   Housekeeper(const Housekeeper&) = delete;
   Housekeeper& operator=(const Housekeeper&) = delete;
 
-  /// `all`: every active file there may be rotated files of; asked at the beginning, in the thread. Nothing
-  /// is started when the rules ask for nothing.
+  /// `all`: every active file whose rotated files the rules concern(); asked at the beginning, in the thread.
+  /// Nothing is started when the rules ask for nothing.
   void start(Places all);
   /// Within a moment; a file that is being compressed is given up. Safe twice and without start().
   void stop() noexcept;
   /// A file was rotated at this place. Any thread.
   void post(const FilePlace& place);
 
+  /// Is there anything to do?
+  bool concerns(const RotatedTally& tally) const;
   /// What the thread does for one place; false: something failed, said in the log.
   bool tidy(const FilePlace& place, std::stop_token stop = {});
 

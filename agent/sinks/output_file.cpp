@@ -120,12 +120,11 @@ OutputFile::Appended OutputFile::append(std::span<const std::string_view> lines)
   Appended out;
   while (out.lines < lines.size()) {
     const std::span rest = lines.subspan(out.lines);
-    rotate_when_old();
+    if (auto rotated = rotate_if_old(); !rotated) return {out.lines, rotated.error().message};
     const bool too_long = size_ > 0 && size_ + rest[0].size() > setup_.max_bytes;
     if (too_long && may_rotate()) {
       if (auto rotated = rotate(); !rotated) return {out.lines, rotated.error().message};
     }
-    if (fd_ < 0) return {out.lines, "cannot write " + place_.path + ": it is closed"};
     // When a rotation is not possible just now, the file grows: better than losing anything.
     const bool limited = size_ == 0 || size_ + rest[0].size() <= setup_.max_bytes;
     auto& parts = setup_.parts;
@@ -197,9 +196,15 @@ int64_t OutputFile::old_at_ns() const {
   return std::max(begun_ns_ + setup_.every_ns, no_rotation_until_ns_);
 }
 
+Result<void> OutputFile::rotate_if_old() {
+  if (setup_.every_ns == 0 || setup_.clock.monotonic_ns() < old_at_ns()) return {};
+  return rotate();
+}
+
 void OutputFile::rotate_when_old() {
-  if (setup_.every_ns == 0 || setup_.clock.monotonic_ns() < old_at_ns()) return;
-  if (auto rotated = rotate(); !rotated) complain(rotated.error().message);
+  if (auto rotated = rotate_if_old(); !rotated)  // the next batch opens it, or says why it cannot
+    log::sampled(log::Level::error, "rotate." + setup_.sink, "sink {}: {}", setup_.sink,
+                 rotated.error().message);
 }
 
 /// Gives the file its rotated name and begins a new one. An error: there is no file open.

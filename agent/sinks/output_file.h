@@ -73,6 +73,7 @@ class OutputFile {
   Result<void> check_and_begin(struct stat& st);
   Result<void> cut_unfinished_line(off_t size);
   bool may_rotate() const;
+  Result<void> rotate_if_old();
   Result<void> rotate();
   bool set_aside(int directory);
   void complain(const std::string& what);

@@ -10,8 +10,8 @@ namespace weir {
 
 /// A path with fields of the record in it (security.md, "path templates"):
 /// `/var/log/{service}/{stream}.jsonl`.
-/// `{{word}}` is `{word}` itself (core/brace_word.h). What lies before the component with the first field is the root; nothing that a
-/// record holds leads out of it.
+/// `{{word}}` is `{word}` itself (core/brace_word.h). What lies before the component with the first field is
+/// the root; nothing that a record holds leads out of it.
 class PathTemplate {
  public:
   enum class Field { none, stream, service, scenario, level, logger, kind, process_group };
