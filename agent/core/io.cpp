@@ -16,23 +16,6 @@ namespace {
 
 constexpr int kDirectoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-/// For kernels before 5.6: component by component, none of them a link or `..`.
-int open_by_components(int directory, const std::string& path) {
-  int at = ::openat(directory, ".", kDirectoryFlags);
-  for (size_t begin = 0; at >= 0 && begin < path.size();) {
-    const size_t slash = std::min(path.find('/', begin), path.size());
-    const std::string name = path.substr(begin, slash - begin);
-    begin = slash + 1;
-    if (name.empty() || name == ".") continue;
-    const int next = name == ".." ? (errno = EXDEV, -1) : ::openat(at, name.c_str(), kDirectoryFlags);
-    const int error = errno;
-    ::close(at);
-    errno = error;
-    at = next;
-  }
-  return at;
-}
-
 int64_t nanoseconds(const statx_timestamp& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 
 class SystemIo final : public Io {
@@ -70,7 +53,7 @@ class SystemIo final : public Io {
     const long fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
     // EPERM: a container's filter that does not know the call.
     if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return int(fd);
-    return open_by_components(directory, path);
+    return open_beneath_by_components(directory, path);
   }
   int mkdirat(int directory, const std::string& name, mode_t mode) override {
     return ::mkdirat(directory, name.c_str(), mode);
@@ -116,6 +99,22 @@ class SystemIo final : public Io {
 };
 
 }  // namespace
+
+int open_beneath_by_components(int directory, const std::string& path) {
+  int at = ::openat(directory, ".", kDirectoryFlags);
+  for (size_t begin = 0; at >= 0 && begin < path.size();) {
+    const size_t slash = std::min(path.find('/', begin), path.size());
+    const std::string name = path.substr(begin, slash - begin);
+    begin = slash + 1;
+    if (name.empty() || name == ".") continue;
+    const int next = name == ".." ? (errno = EXDEV, -1) : ::openat(at, name.c_str(), kDirectoryFlags);
+    const int error = errno;
+    ::close(at);
+    errno = error;
+    at = next;
+  }
+  return at;
+}
 
 Io& system_io() {
   static SystemIo io;

@@ -45,6 +45,10 @@ class Io {
   virtual int close(int fd) = 0;
 };
 
+/// What Io::open_beneath() does where the kernel or a container's filter does not know openat2: component by
+/// component.
+int open_beneath_by_components(int directory, const std::string& path);
+
 /// The kernel's. Lives as long as the process.
 Io& system_io();
 
