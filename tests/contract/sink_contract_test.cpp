@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <random>
 
 #include "agent/core/options.h"
 #include "agent/sinks/rotated_name.h"
@@ -78,9 +79,9 @@ struct Bench {
     bool open = false;
     int failures = 0;
     while (cursor->next(batch, sink->batch_limits(), 0, {})) {
-      REQUIRE(failures < 10);
+      REQUIRE(failures < 10 + failures_more);
       if (!open && !(open = sink->open().has_value())) {
-        ++failures;
+        fail_again(failures++);
         continue;
       }
       Delivery d = sink->deliver(batch, {});
@@ -93,8 +94,12 @@ struct Bench {
       if (d.done > 0) cursor->commit(first_records(batch, d.done));
       sink->close();
       open = false;
-      ++failures;
+      fail_again(failures++);
     }
+  }
+  /// One failure after the other, as long as there are more to come.
+  void fail_again(int failures) {
+    if (failures < failures_more) io.fail_at = io.calls + int64_t(random() % 40);
   }
   TempDir dir;
   std::string path;
@@ -105,6 +110,8 @@ struct Bench {
   std::unique_ptr<Sink> sink;
   std::unique_ptr<Cursor> cursor;
   std::vector<std::string> files;
+  int failures_more = 0;
+  std::mt19937 random;
 };
 
 /// What rotated files beside the path hold, oldest first, and then the file itself.
@@ -177,6 +184,24 @@ TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {
         REQUIRE(output_of(b) == expected);
         if (b.io.calls <= n) break;
       }
+    }
+}
+
+TEST_CASE("however many operations fail one after the other, nothing is lost, doubled or torn") {
+  const unsigned seed = std::random_device()();
+  INFO("seed " << seed);
+  for (const Row& row : rows())
+    for (unsigned n = 0; n < 50; ++n) {
+      CAPTURE(row.name);
+      CAPTURE(n);
+      Bench b(row);
+      b.random.seed(seed + n);
+      b.failures_more = 8;
+      b.io.fail_at = int64_t(b.random() % 40);
+      b.io.partial_bytes = n % 3 * 5;
+      std::string expected = fill_ten(b);
+      b.deliver_all();
+      REQUIRE(output_of(b) == expected);
     }
 }
 
