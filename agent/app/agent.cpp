@@ -70,12 +70,24 @@ bool data_directory_is_safe(const std::string& path) {
   return !wrong;
 }
 
+/// Before anything starts: a signal that comes early waits for its handler, in threads it never arrives. As
+/// process 1, for which the kernel throws away signals without a handler, it would be lost; orphans that fall
+/// to process 1 are left to the kernel.
+void hold_signals(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
+  pthread_sigmask(how, &set, nullptr);
+  if (getpid() == 1) std::signal(SIGCHLD, SIG_IGN);
+}
+
 class Signals {
  public:
   Signals(asio::io_context& io, Reloader& reloader, Topology& topology)
       : io_(io), set_(io, SIGTERM, SIGINT, SIGHUP), reloader_(reloader), topology_(topology) {
     set_.add(SIGUSR1);
     wait();
+    hold_signals(SIG_UNBLOCK);
   }
 
  private:
@@ -132,7 +144,10 @@ int run(const Config& config, const AgentOptions& options) {
 
 }  // namespace
 
-int run_agent(const AgentOptions& options) {
+int run_agent(AgentOptions options) {
+  options.config.started_wall_ns = system_clock().wall_ns();
+  options.config.pid = getpid();
+  hold_signals(SIG_BLOCK);
   if (options.ready_fd >= 0 && fcntl(options.ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
     std::fprintf(stderr,
                  "weir agent: --ready-fd %d: no such descriptor is open; open it in the parent process\n",

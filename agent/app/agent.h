@@ -10,6 +10,6 @@ struct AgentOptions {
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code
 /// (interface.md section 1).
-int run_agent(const AgentOptions& options);
+int run_agent(AgentOptions options);
 
 }  // namespace weir

@@ -13,21 +13,19 @@
 namespace weir::cli {
 
 namespace {
+
 constexpr size_t kReadBytes = 128 << 10;
+
+/// Where `text` (bytes of a longer one) may be cut: not within a character, not behind a CR.
+size_t cut_at(std::string_view text) {
+  size_t end = text.size();
+  while (end > text.size() - 3 && (text[end - 1] & 0xC0) == 0x80) --end;
+  if ((text[end - 1] & 0xC0) == 0xC0) --end;  // its first byte goes with the rest
+  if (text[end - 1] == '\r') --end;
+  return end;
 }
 
-void text_record(std::string& out, std::string_view text, std::string_view service) {
-  if (text.ends_with('\r')) text.remove_suffix(1);
-  out = R"({"stream":"log",)";
-  if (!service.empty()) {
-    out += R"("service":)";
-    json::append_quoted(out, service);
-    out += ',';
-  }
-  out += R"("message":)";
-  json::append_quoted(out, text);
-  out += '}';
-}
+}  // namespace
 
 Result<LineInput> LineInput::open(const std::vector<std::string>& files) {
   LineInput input;
@@ -42,6 +40,7 @@ Result<LineInput> LineInput::open(const std::vector<std::string>& files) {
 std::optional<InputLine> LineInput::next() {
   while (current_ < inputs_.size()) {
     const size_t lf = buffer_.find('\n', scanned_);
+    if (split_bytes_ > 0 && std::min(lf, buffer_.size()) - begin_ > split_bytes_) return next_part();
     if (lf == buffer_.npos && !ended_) {
       scanned_ = buffer_.size();
       if (scanned_ - begin_ > kInputLineBytesMax) skipping_ = true, begin_ = scanned_;
@@ -52,8 +51,10 @@ std::optional<InputLine> LineInput::next() {
       return std::nullopt;
     }
     const size_t end = std::min(lf, buffer_.size());
-    InputLine out{std::string_view(buffer_).substr(begin_, end - begin_), inputs_[current_].name, ++line_,
-                  skipping_};
+    const bool rest = std::exchange(in_parts_, false);
+    if (!rest) ++line_;
+    InputLine out{std::string_view(buffer_).substr(begin_, end - begin_), inputs_[current_].name, line_,
+                  skipping_, rest};
     if (std::exchange(skipping_, false)) out.text = {};
     begin_ = scanned_ = std::min(end + 1, buffer_.size());
     return out;
@@ -61,10 +62,20 @@ std::optional<InputLine> LineInput::next() {
   return std::nullopt;
 }
 
+InputLine LineInput::next_part() {
+  const std::string_view part = std::string_view(buffer_).substr(begin_, split_bytes_);
+  const bool continues = std::exchange(in_parts_, true);
+  if (!continues) ++line_;
+  const size_t end = cut_at(part);
+  begin_ += end;
+  scanned_ = std::max(scanned_, begin_);
+  return {part.substr(0, end), inputs_[current_].name, line_, false, continues, true};
+}
+
 void LineInput::end_input() {
   ++current_;
   line_ = 0;
-  ended_ = skipping_ = false;
+  ended_ = skipping_ = in_parts_ = false;
   buffer_.clear();
   begin_ = scanned_ = 0;
 }

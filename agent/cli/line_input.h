@@ -18,10 +18,9 @@ struct InputLine {
   std::string_view file;
   uint64_t line = 0;  ///< 1-based
   bool too_long = false;
+  bool continues = false;  ///< the rest, or a further part, of the line before (split_bytes)
+  bool goes_on = false;    ///< a further part follows
 };
-
-/// A line of plain text as a log record (`weir send --text`). Replaces the contents of `out`.
-void text_record(std::string& out, std::string_view text, std::string_view service);
 
 /// Lines of several inputs, one after the other. Reads only when told to, so that a caller can wait for other
 /// things meanwhile. A last line without line feed counts.
@@ -29,6 +28,9 @@ class LineInput {
  public:
   /// Opens them all; `-` is stdin. Error: which one and why.
   static Result<LineInput> open(const std::vector<std::string>& files);
+  /// From now on longer lines are not skipped but handed out in parts of about so many bytes, cut between
+  /// characters (of UTF-8) and never between CR and LF.
+  void split_at(size_t bytes) { split_bytes_ = bytes; }
 
   /// The next complete line there is; the view is valid until the next fill().
   std::optional<InputLine> next();
@@ -44,14 +46,17 @@ class LineInput {
     Fd fd;
   };
   void end_input();
+  InputLine next_part();
 
   std::vector<Input> inputs_;
   size_t current_ = 0;  // being read
   std::string buffer_;  // [begin_, size) is not handed out yet
   size_t begin_ = 0, scanned_ = 0;
   uint64_t line_ = 0;
-  bool skipping_ = false;  // within a line that is too long
-  bool ended_ = false;     // the current input has been read to its end
+  size_t split_bytes_ = 0;  // 0: lines are not split
+  bool skipping_ = false;   // within a line that is too long
+  bool in_parts_ = false;   // within a line of which a part is handed out
+  bool ended_ = false;      // the current input has been read to its end
 };
 
 }  // namespace weir::cli

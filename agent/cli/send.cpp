@@ -13,6 +13,7 @@
 #include "agent/cli/json_text.h"
 #include "agent/cli/line_input.h"
 #include "agent/cli/send_session.h"
+#include "agent/cli/send_text.h"
 #include "agent/core/clock.h"
 
 namespace weir::cli {
@@ -20,7 +21,7 @@ namespace {
 
 struct SendFlags {
   std::vector<std::string> files;
-  std::string to, ack = "received", client_id, service, output = "text";
+  std::string to, ack = "received", client_id, service, output = "text", when_full;
   bool text = false;
 };
 
@@ -56,8 +57,8 @@ class Progress {
 /// Moves bytes between the input, the session and the socket until the agent has closed.
 class Transfer {
  public:
-  Transfer(Fd socket, LineInput input, SendSession& session, const SendFlags& flags)
-      : flags_(flags), socket_(std::move(socket)), input_(std::move(input)), session_(session) {
+  Transfer(Fd socket, LineInput input, SendSession& session)
+      : socket_(std::move(socket)), input_(std::move(input)), session_(session) {
     fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
   }
 
@@ -86,7 +87,7 @@ class Transfer {
   void take_lines() {
     while (session_.room() && !input_.done()) {
       if (const std::optional<InputLine> line = input_.next())
-        take(*line);
+        session_.take(*line);
       else if (input_.fd() < 0 || !input_ready_)
         break;
       else
@@ -96,14 +97,6 @@ class Transfer {
       shutdown(socket_.get(), SHUT_WR);
       half_closed_ = true;
     }
-  }
-
-  void take(InputLine line) {
-    if (flags_.text && !line.too_long && line.text.find_first_not_of(" \t\r") != line.text.npos) {
-      text_record(record_, line.text, flags_.service);
-      line.text = record_;
-    }
-    session_.take(line);
   }
 
   void fill() {
@@ -148,8 +141,6 @@ class Transfer {
     }
   }
 
-  const SendFlags& flags_;
-  std::string record_;
   Fd socket_;
   LineInput input_;
   SendSession& session_;
@@ -167,7 +158,7 @@ void print_refusals(const SendSession& session) {
   if (session.refused() > kRefusalsShown) say("and {} more", with_commas(session.refused() - kRefusalsShown));
 }
 
-void print_json(const SendSession& session) {
+void print_json(const SendSession& session, const SendFlags& flags, uint64_t dropped_lines) {
   nlohmann::ordered_json refusals = nlohmann::ordered_json::array();
   for (const Refusal& r : session.refusals())
     refusals.push_back({{"file", r.file},
@@ -181,6 +172,7 @@ void print_json(const SendSession& session) {
                              {"level", session.granted()},
                              {"refusals", refusals}};
   if (session.plain()) out["taken"] = nullptr;  // nobody told
+  if (flags.text) out["dropped_lines"] = dropped_lines;
   write_out(json_text(out));
 }
 
@@ -192,13 +184,13 @@ void print_summary(const SendSession& session) {
     say("weir send: {} taken, {} refused", with_commas(session.taken()), with_commas(session.refused()));
 }
 
-int report(const SendFlags& flags, const SendSession& session, const std::string& failure,
-           bool input_failed) {
-  if (flags.output == "json") print_json(session);
-  if (!failure.empty()) {
+int report(const SendFlags& flags, const SendSession& session, const TextSendResult& result) {
+  if (flags.output == "json") print_json(session, flags, result.dropped_lines);
+  if (result.dropped_lines > 0) say("weir send: {} lines dropped", with_commas(result.dropped_lines));
+  if (!result.failure.empty()) {
     if (flags.output != "json") print_refusals(session);
-    say("weir send: {}", failure);
-    if (!session.welcomed()) return failure.starts_with("the agent refused") ? kFailure : kUnreachable;
+    say("weir send: {}", result.failure);
+    if (!session.welcomed()) return result.failure.starts_with("the agent refused") ? kFailure : kUnreachable;
     say("weir send: {} of {} records sent were acknowledged", with_commas(session.acknowledged()),
         with_commas(session.sent()));
     return kFailure;
@@ -206,27 +198,41 @@ int report(const SendFlags& flags, const SendSession& session, const std::string
   if (flags.output != "json") print_summary(session);
   const bool lower = session.granted() != flags.ack;
   if (lower) say("weir send: asked for the level {}, the agent grants {}", flags.ack, session.granted());
-  return session.refused() > 0 || lower || input_failed ? kFailure : kOk;
+  const bool all = session.refused() == 0 && result.dropped_lines == 0 && !result.input_failed;
+  return all && !lower ? kOk : kFailure;
+}
+
+/// What is wrong with the combination of flags; empty: nothing.
+std::string_view contradiction(const SendFlags& flags) {
+  const bool plain = flags.ack == "none";
+  if (plain && !(flags.client_id.empty() && (flags.service.empty() || flags.text)))
+    return "--client-id and --service need an acknowledged connection; leave out --ack none";
+  if (!flags.when_full.empty() && !flags.text) return "--when-full is for --text";
+  if (flags.when_full == "drop" && plain)
+    return "--when-full drop counts what the agent took; leave out --ack none";
+  return {};
 }
 
 int send_files(const SendFlags& flags) {
-  if (flags.ack == "none" && !(flags.client_id.empty() && (flags.service.empty() || flags.text))) {
-    say("weir send: --client-id and --service need an acknowledged connection; leave out --ack none");
-    return kUsage;
-  }
+  if (const std::string_view wrong = contradiction(flags); !wrong.empty())
+    return say("weir send: {}", wrong), kUsage;
   const Result<IngestAddress> address = ingest_address(flags.to);
   if (!address)
     return say("weir send: {}", address.error().message), flags.to.empty() ? kUnreachable : kUsage;
   Result<LineInput> input =
       LineInput::open(flags.files.empty() ? std::vector<std::string>{"-"} : flags.files);
   if (!input) return say("weir send: {}", input.error().message), kFailure;
-  Result<Fd> socket = connect_ingest(*address);
-  if (!socket) return say("weir send: {}", socket.error().message), kUnreachable;
 
   SendSession session(flags.ack, flags.client_id, flags.service);
-  Transfer transfer(std::move(*socket), std::move(*input), session, flags);
-  const std::string failure = transfer.run();
-  return report(flags, session, failure, transfer.input_failed());
+  if (flags.text) {
+    const bool drop = flags.when_full == "drop";
+    return report(flags, session, send_text(*address, std::move(*input), session, flags.service, drop));
+  }
+  Result<Fd> socket = connect_ingest(*address);
+  if (!socket) return say("weir send: {}", socket.error().message), kUnreachable;
+  Transfer transfer(std::move(*socket), std::move(*input), session);
+  std::string failure = transfer.run();
+  return report(flags, session, {std::move(failure), transfer.input_failed(), 0});
 }
 
 }  // namespace
@@ -246,15 +252,27 @@ void add_send(CLI::App& app, Action& action) {
       ->add_option("--service", flags->service,
                    "Service that this client speaks for; with --text, of the records")
       ->type_name("S");
-  command->add_flag("--text", flags->text, "Each line is plain text: send it as the message of a log record");
+  command->add_flag(
+      "--text", flags->text,
+      "Lines are plain text: each becomes a log record, stack traces become one; lines that are "
+      "JSON objects stay as they are");
+  command
+      ->add_option(
+          "--when-full", flags->when_full,
+          "With --text, when the agent does not take more: block stops reading (default), drop reads "
+          "on, keeps 16 MiB, drops and counts the rest")
+      ->type_name("block|drop")
+      ->check(CLI::IsMember({"block", "drop"}).description(""));
   add_output_flag(*command, flags->output, {"text", "json"});
   command->footer(R"(Each refused record is reported as FILE:LINE: REASON at byte N: DETAIL.
-Exit codes: 0 all taken, 1 some refused or a lower level granted than asked, 69 agent not reachable.
+With --text the agent may go away and come back: what it has not acknowledged is sent again. The first
+Ctrl-C lets it read on to the end of the pipe, the second ends it.
+Exit codes: 0 all taken, 1 some refused or dropped or a lower level granted than asked, 69 agent not reachable.
 
 Examples:
   echo '{"stream":"log","level":"info","message":"hi"}' | weir send
   weir send trace.jsonl
-  journalctl -f -o cat | weir send --text --service cron
+  app 2>&1 | weir send --text --service app
   weir send --to tcp:127.0.0.1:4320 --ack none trace.jsonl)");
   command->callback([flags, &action] { action = [flags] { return send_files(*flags); }; });
 }

@@ -116,7 +116,8 @@ void SendSession::on_welcome(const nlohmann::json& message) {
   if (const uint64_t max = count_of(member(message, "limits"), "record_bytes_max"); max > 0)
     record_bytes_max_ = max;
   if (!welcomed_) first_seq_ = next_seq_ = count_of(message, "last_seq") + 1;
-  for (const Pending& line : pending_) out_.append(line.text).append("\n");  // after a nack
+  for (const Pending& line : pending_)
+    out_.append(line.text).append("\n");  // after a nack, or a lost connection
   welcomed_ = true;
   nacked_ = false;
 }
@@ -159,8 +160,28 @@ void SendSession::tick(int64_t now_ns) {
   if (!nacked_ || nacked_ns_ < 0) return;
   if (nacked_ns_ == 0) nacked_ns_ = now_ns;
   if (now_ns - nacked_ns_ < kNackPauseNs) return;
+  hello_again();
+}
+
+void SendSession::hello_again() {
   nacked_ns_ = -1;  // said; the welcome ends it
   hello(pending_.empty() ? next_seq_ : pending_.front().first_seq);
+}
+
+void SendSession::disconnected() {
+  WEIR_CHECK(!plain());
+  out_.clear();
+  partial_.clear();
+  out_begin_ = 0;
+  nacked_ = true;
+  nacked_ns_ = -1;  // no tick() says hello now
+}
+
+void SendSession::reconnected() {
+  if (welcomed_)
+    hello_again();
+  else
+    hello(0);
 }
 
 void SendSession::refuse_here(const InputLine& line, std::string reason, std::string detail) {

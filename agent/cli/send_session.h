@@ -33,13 +33,23 @@ class SendSession {
   bool plain() const { return level_ == "none"; }
   /// The agent has said welcome, and there is room in the window.
   bool room() const;
+  /// The agent has said welcome once.
   bool welcomed() const { return welcomed_; }
+  /// And on this connection.
+  bool ready() const { return welcomed_ && !nacked_; }
+  /// What the agent takes; until it has said so, its default.
+  uint64_t record_bytes_max() const { return record_bytes_max_; }
   void take(const InputLine& line);
 
   std::string_view outgoing() const { return std::string_view(out_).substr(out_begin_); }
   void wrote(size_t bytes);
 
   void feed(std::string_view agent_bytes);
+  /// The connection is lost: nothing is taken until another one stands. Not for a plain session, where nobody
+  /// knows what arrived.
+  void disconnected();
+  /// Another one stands: says hello again; with the welcome goes out what was not acknowledged.
+  void reconnected();
   /// After a nack: says hello again once `now_ns` (monotonic) has gone on a little.
   void tick(int64_t now_ns);
 
@@ -62,7 +72,7 @@ class SendSession {
   static constexpr size_t kRefusalsMax = 10'000;
 
  private:
-  /// A line that is not acknowledged yet; kept whole, for a nack.
+  /// A line that is not acknowledged yet; kept whole, for a nack or another connection.
   struct Pending {
     uint64_t first_seq;
     uint64_t numbers;
@@ -73,6 +83,7 @@ class SendSession {
   };
   uint64_t numbers_of(std::string_view text);
   void hello(uint64_t next_seq);
+  void hello_again();
   void take_agent_line(std::string_view line);
   void on_welcome(const nlohmann::json& message);
   void on_ack(uint64_t seq);

@@ -71,6 +71,10 @@ struct ConfigRequest {
   std::vector<std::string> sets = {};          ///< --set key=value
   std::optional<bool> tracing = {};            ///< --tracing
   std::optional<std::string> trace_path = {};  ///< --trace-path
+  /// In the names of files that runtime.observability does not name; the same at every reload. 0: now, and
+  /// this process.
+  int64_t started_wall_ns = 0;
+  int64_t pid = 0;
 };
 
 struct LoadedConfig {
@@ -78,8 +82,8 @@ struct LoadedConfig {
   std::vector<ConfigError> errors;  ///< all of them
 };
 
-/// Reads, merges, substitutes, translates `runtime.tracing`, checks, fills in. Reads files and environment,
-/// changes nothing. The component types come from the registries of sinks/ and ingest/.
+/// Reads, merges, substitutes, translates the trees under `runtime`, checks, fills in. Reads files and
+/// environment, changes nothing. The component types come from the registries of sinks/ and ingest/.
 LoadedConfig load_config(const ConfigRequest& request, const std::vector<ComponentType>& listener_types,
                          const std::vector<ComponentType>& sink_types);
 

@@ -269,7 +269,7 @@ LoadedConfig load_config(const ConfigRequest& request, const std::vector<Compone
   // The framework's tree is translated with its own --set, then weir's own --set goes on top of the
   // translation.
   config::apply_sets(tree, request.sets, true, report);
-  config::translate_runtime(tree, report);
+  config::translate_runtime(tree, request, report);
   config::apply_sets(tree, request.sets, false, report);
   config::substitute(tree, "", report);
 

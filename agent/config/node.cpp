@@ -21,6 +21,8 @@ Entry* Node::find_entry(std::string_view key) {
   return it == entries.end() ? nullptr : &*it;
 }
 
+const Entry* Node::find_entry(std::string_view key) const { return const_cast<Node*>(this)->find_entry(key); }
+
 Node* Node::find(std::string_view key) {
   Entry* entry = find_entry(key);
   return entry ? &entry->value : nullptr;

@@ -7,7 +7,7 @@
 
 /// The configuration as it was written, before anybody has judged it. A tree of our own instead of
 /// yaml-cpp's: every key and value keeps its place through merging, substitution and the translation of
-/// `runtime.tracing`.
+/// the trees under `runtime`.
 namespace weir::config {
 
 struct Entry;
@@ -31,6 +31,7 @@ struct Node {
   Node* find(std::string_view key);
   const Node* find(std::string_view key) const;
   Entry* find_entry(std::string_view key);
+  const Entry* find_entry(std::string_view key) const;
   /// The value under `key`, made as null where it is missing. A scalar, list or null becomes a map first.
   Node& child(std::string_view key, const Location& where_if_new);
   void erase(std::string_view key);
@@ -76,9 +77,9 @@ void merge(Node& base, Node&& over);
 /// Replaces `${...}` and `$$` in every scalar (architecture.md section 7).
 void substitute(Node& node, const std::string& path, Report& report);
 
-/// Takes `runtime` out of the tree: `runtime.tracing` becomes `streams.trace` and a sink (records.md section
-/// 8).
-void translate_runtime(Node& tree, Report& report);
+/// Takes `runtime` out of the tree: `runtime.tracing` and `runtime.observability` become streams and sinks
+/// (records.md section 8). Of the request it reads when and as which process the agent was started.
+void translate_runtime(Node& tree, const ConfigRequest& request, Report& report);
 
 /// The files of a request, merged; their names go to `files`. Without any: /etc/weir/weir.yaml or the
 /// embedded default.

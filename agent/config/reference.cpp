@@ -120,12 +120,32 @@ std::string config_reference(const std::vector<ComponentType>& listener_types,
   add_components(out, "Sinks", "sinks", "Where records leave. A sink gets the streams that name it.",
                  sink_types);
   out +=
-      "## `runtime`\n\nThe `runtime.tracing` tree of the framework is taken as it is and translated to "
-      "`streams.trace` and a sink: `enabled`, `signature`, `context_diff` (default mode here: `none`), and "
-      "`sink: {name, "
-      "settings}` with the adapters `trace_stdout` (type `stdout`) and `trace_jsonl` (type `file`). Other "
-      "keys under "
-      "`runtime`, and top-level keys beside it that weir does not know, are ignored with a note.\n";
+      R"(## `runtime`
+
+Two trees of the framework are taken as they are. Setting up one stream in both, or in a tree and in `streams`, is a mistake.
+Other keys under `runtime`, and top-level keys beside it that weir does not know, are ignored with a note.
+
+`runtime.tracing` becomes `streams.trace` and a sink: `enabled`, `signature`, `context_diff` (default mode here: `none`), and
+`sink: {name, settings}` with the adapters `trace_stdout` (type `stdout`) and `trace_jsonl` (type `file`).
+
+`runtime.observability` has the sections `tracing`, `logging`, `telemetry` and `monitoring`, each with the options of its stream
+and a list `exporters` of `{kind, enabled, settings}`. Each exporter becomes a sink named `<section>_<kind>`, with `_2` and so on
+where the name is taken; one with `enabled: false` is not looked at.
+
+| kind | sink |
+|---|---|
+| `jsonl` | `file` |
+| `file_plain` | `file` with `format: text` |
+| `stdout` | `stdout` |
+| `stdout_plain` | `stdout` with `format: text` |
+
+The adapters' names of a section are understood as kinds there (`trace_jsonl`, `log_stdout`, `telemetry_jsonl`,
+`monitoring_stdout`...). The kinds `otel_otlp`, `otel_otlp_logical`, `otel_otlp_topology` and `opentracing_bridge` are not in this
+build; `service` and `otlp` among the settings are for them. `settings` are the sink's options; `trace_slice` is also understood as
+`full` (all), `logical` (business_logic) and `topology` (platform_internals). Files without `path` are
+`logs/<file_prefix>_<YYYYMMDDTHHMMSSZ>_pid<PID>` with `.jsonl` or `.log`, of the agent's start; `file_prefix` is a setting, and
+by default the section's name.
+)";
   return out;
 }
 

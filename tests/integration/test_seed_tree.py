@@ -1,5 +1,7 @@
 """The trees of records.md section 8, as the framework writes them, and what they promise."""
 import os
+import re
+import time
 import unittest
 
 import harness
@@ -147,8 +149,14 @@ sinks:
         self.delivered(agent, 1)
         self.assertEqual(agent.lines("trace.jsonl"), [EXPECTED])
 
-    @unittest.skip("runtime.observability comes with the exporters of the next issue; a clear error until then")
+    def needs_format_text(self):
+        """An option of the sinks: without it there is nothing to translate the plain kinds to."""
+        probe = "sinks: {a: {type: file, path: a, format: text}, b: {type: stdout, format: text}}\n"
+        if self.weir("check", self.write("probe.yaml", probe)).returncode != 0:
+            self.skipTest("this build's sinks have no `format: text`")
+
     def test_the_observability_tree(self):
+        self.needs_format_text()
         agent = self.start_tree(OBSERVABILITY)
         business, platform = step_record("t1"), [step_record("t1", step_name=n) for n in ("system.obs.flush", "supervisor.transport")]
         agent.send_plain([business, *platform, harness.log("hello", service="svc")])
@@ -171,18 +179,90 @@ sinks:
             with self.subTest(text=text):
                 self.assertEqual(self.weir("check", self.write("seed.yaml", text)).returncode, 78)
 
-    def test_the_observability_tree_is_a_clear_error_as_long_as_it_is_not_there(self):
-        done = self.weir("check", self.write("seed.yaml", OBSERVABILITY))
-        self.assertEqual(done.returncode, 78)
-        self.assertRegex(done.stdout, r":2:3: runtime\.observability: ")
+    def test_slices_by_their_aliases(self):
+        agent = self.start_tree("""runtime:
+  observability:
+    tracing:
+      exporters:
+        - {kind: jsonl, settings: {path: all.jsonl, trace_slice: full}}
+        - {kind: jsonl, settings: {path: logical.jsonl, trace_slice: logical}}
+        - {kind: jsonl, settings: {path: topology.jsonl, trace_slice: topology}}
+""")
+        agent.send_plain([step_record("t1"), step_record("t1", step_name="system.obs.flush")])
+        agent.wait_status(lambda s: all(x["lag_records"] == 0 for x in s["sinks"].values()) and
+                          sum(x["delivered"] for x in s["sinks"].values()) == 4, "all delivered")
+        steps = {name: [r["step_name"] for r in agent.records(name + ".jsonl")] for name in ("all", "logical", "topology")}
+        self.assertEqual(steps, {"all": ["s", "system.obs.flush"], "logical": ["s"], "topology": ["system.obs.flush"]})
 
-    @unittest.skip("as above")
+    def test_the_plain_kinds(self):
+        self.needs_format_text()
+        agent = self.start_tree("runtime: {observability: {logging: {exporters: [{kind: stdout_plain}, {kind: file_plain}]}}}\n")
+        agent.send_plain([harness.log("hello")])
+        self.delivered(agent, 2)
+        agent.stop()
+        self.assertIn("hello", agent.raw(agent.stdout_path).decode())
+        self.assertNotIn("{", agent.raw(agent.stdout_path).decode(), "text, not JSON")
+        name, = os.listdir(self.path("logs"))
+        self.assertRegex(name, r"^logging_\d{8}T\d{6}Z_pid%d\.log$" % agent.pid)
+        self.assertIn("hello", agent.raw("logs/" + name).decode())
+
+    EXPORTERS = """runtime:
+  observability:
+    tracing:
+      exporters:
+        - kind: jsonl
+        - {kind: jsonl, enabled: false, settings: {path: never.jsonl}}
+        - {kind: otel_otlp, enabled: false, settings: {otlp: {endpoint: "http://127.0.0.1:4318/v1/traces"}, service: {service_name: k}}}
+    logging: {exporters: [{kind: stdout}]}
+    telemetry: {enabled: false, exporters: [{kind: jsonl, settings: {path: telemetry.jsonl}}]}
+"""
+
+    def test_exporters_and_the_file_without_a_path(self):
+        before = time.gmtime()
+        agent = self.start_tree(self.EXPORTERS)
+        agent.send_plain([step_record(), harness.log("hello"), harness.compact({"stream": "telemetry", "name": "q", "value": 1})])
+        self.delivered(agent, 2)
+        name, = os.listdir(self.path("logs"))
+        match = re.fullmatch(r"tracing_(\d{8}T\d{6}Z)_pid(\d+)\.jsonl", name)
+        self.assertEqual(int(match.group(2)), agent.pid)
+        self.assertTrue(time.strftime("%Y%m%dT%H%M%SZ", before) <= match.group(1) <= time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+        record, = agent.records("logs/" + name)
+        self.assertEqual((record["trace_id"], record["ctx_before"]), ("t1", None), "default mode none")
+        status = agent.status()
+        self.assertEqual([status["sinks"][n]["streams"] for n in ("tracing_jsonl", "logging_stdout")], [["trace"], ["log"]])
+        self.assertEqual(status["streams"]["telemetry"]["enabled"], False)
+        agent.stop()
+        self.assertIn(harness.log("hello"), agent.raw(agent.stdout_path).decode())
+        self.assertEqual([n for n in ("never.jsonl", "telemetry.jsonl") if os.path.exists(self.path(n))], [])
+
+    def test_a_reload_makes_no_new_file(self):
+        agent = self.start_tree(self.EXPORTERS)
+        agent.send_plain([step_record("t1")])
+        self.delivered(agent, 1)
+        before = agent.status()
+        self.assertEqual(self.weir("reload").returncode, 0)
+        self.write("seed.yaml", self.EXPORTERS.replace("kind: stdout", "kind: jsonl, settings: {path: log.jsonl}"))
+        self.assertEqual(self.weir("reload").returncode, 0)
+        after = agent.status()
+        self.assertEqual(after["generation"], before["generation"] + 1, "the first one changed nothing")
+        agent.send_plain([step_record("t2"), harness.log("x")])
+        agent.wait_delivered("logging_jsonl", 1)
+        agent.wait_delivered("tracing_jsonl", 2)
+        name, = os.listdir(self.path("logs"))
+        self.assertEqual([r["trace_id"] for r in agent.records("logs/" + name)], ["t1", "t2"])
+
+    def test_conflicts_name_both_places(self):
+        done = self.weir("check", self.write("seed.yaml", TREE + "  observability: {tracing: {exporters: [{kind: stdout}]}}\n"))
+        place = re.escape(self.path("seed.yaml"))
+        self.assertRegex(done.stdout, r"(?m)^%s:9:19: runtime\.observability\.tracing: runtime\.tracing at %s:2:3 sets up" % (place, place))
+
     def test_kinds_without_a_sink_yet_are_clear_errors(self):
-        for kind in ("opentracing_bridge", "carrier_pigeon"):
+        for kind in ("otel_otlp", "otel_otlp_logical", "otel_otlp_topology", "opentracing_bridge", "carrier_pigeon"):
             with self.subTest(kind=kind):
                 text = "runtime: {observability: {tracing: {exporters: [{kind: %s, settings: {}}]}}}\n" % kind
                 done = self.weir("check", self.write("seed.yaml", text))
                 self.assertEqual(done.returncode, 78)
+                self.assertRegex(done.stdout, r"seed\.yaml:1:56: runtime\.observability\.tracing\.exporters\[0\]\.kind: ")
                 self.assertIn(kind, done.stdout)
 
     def test_adapters_by_name(self):

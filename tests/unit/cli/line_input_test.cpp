@@ -44,12 +44,31 @@ TEST_CASE("a line that no agent takes is skipped, its neighbours are not") {
   CHECK(lines_of({a.name()}) == "1=first;2=too long;3=third;");
 }
 
-TEST_CASE("a line of text becomes a log record") {
-  std::string out = "left over";
-  text_record(out, "one \"quoted\"\ttab\r", "cron");
-  CHECK(out == R"({"stream":"log","service":"cron","message":"one \"quoted\"\ttab"})");
-  text_record(out, "x", "");
-  CHECK(out == R"({"stream":"log","message":"x"})");
+TEST_CASE("with split_at long lines come in parts, cut between characters and not before a line feed") {
+  const std::string euro = "\xe2\x82\xac";
+  std::string text = "short\n";
+  for (int n = 0; n < 100; ++n) text += euro;
+  text += "\r\n";
+  std::string cr(63, 'x');
+  text += cr + "\r\n" + std::string(64, 'y') + "\n" + std::string(200, 'z');
+  const MemoryFile a(text);
+  auto input = LineInput::open({a.name()});
+  REQUIRE(bool(input));
+  input->split_at(64);
+  std::string whole, shape;
+  while (!input->done()) {
+    while (auto line = input->next()) {
+      CHECK(line->text.size() <= 64);
+      CHECK((line->text.empty() || (line->text[0] & 0xC0) != 0x80));
+      if (line->goes_on) CHECK_FALSE(line->text.ends_with('\r'));
+      whole += line->text;
+      shape += std::to_string(line->line) + (line->continues ? "c" : "") + (line->goes_on ? "g" : "");
+      if (!line->goes_on) whole += '\n', shape += ' ';
+    }
+    if (!input->done()) CHECK(bool(input->fill()));
+  }
+  CHECK(whole == text + "\n");
+  CHECK(shape == "1 2g2cg2cg2cg2c 3 4 5g5cg5cg5c ");
 }
 
 TEST_CASE("a file that cannot be opened is named") {

@@ -120,6 +120,40 @@ TEST_CASE("after a nack what was not stored is sent again under its numbers") {
   CHECK(c.session.taken() == 4);
 }
 
+TEST_CASE("on another connection what was not acknowledged is sent again under its numbers") {
+  Client c;
+  c.welcome(10);
+  c.take("1"), c.take("2"), c.take("3");
+  c.out();
+  c.session.feed("{\"weir\":\"ack\",\"seq\":11}\n{\"weir\":\"ac");
+  c.session.disconnected();
+  CHECK_FALSE(c.session.room());
+  CHECK_FALSE(c.session.ready());
+  c.session.tick(9'000'000'000);
+  CHECK(c.out().empty());
+  c.session.reconnected();
+  CHECK(c.out() == "{\"weir\":\"hello\",\"ack\":\"received\",\"client_id\":\"c-1\",\"next_seq\":12}\n");
+  c.welcome(0);  // the agent has forgotten us
+  CHECK(c.session.ready());
+  CHECK(c.out() == "2\n3\n");
+  c.take("4");
+  c.session.feed("{\"weir\":\"ack\",\"seq\":14}\n");
+  CHECK(c.session.settled());
+  CHECK(c.session.taken() == 4);
+}
+
+TEST_CASE("a connection lost before the first welcome begins anew") {
+  Client c;
+  c.out();
+  c.session.disconnected();
+  c.session.reconnected();
+  CHECK(c.out() == "{\"weir\":\"hello\",\"ack\":\"received\"}\n");
+  c.welcome(7);
+  c.take("1");
+  c.session.feed("{\"weir\":\"ack\",\"seq\":8}\n");
+  CHECK(c.session.settled());
+}
+
 TEST_CASE("what the agent says before closing is kept") {
   Client c;
   c.session.feed("{\"weir\":\"error\",\"reason\":\"not_yours\",\"detail\":\"another uid\"}\n");

@@ -117,9 +117,9 @@ class Workspace {
   }
   const std::string& root() const { return root_; }
 
-  LoadedConfig load(ConfigRequest request) const {
-    return load_config(request, listener_types(), sink_types());
-  }
+  LoadedConfig load(ConfigRequest request) const { return load_config(request, listener_types(), sinks_); }
+  /// Other sinks than sink_types().
+  void use(std::vector<ComponentType> sinks) { sinks_ = std::move(sinks); }
   /// Loads one file of this text.
   LoadedConfig load_text(const std::string& text, ConfigRequest request = {}) {
     request.files = {file("weir.yaml", text)};
@@ -156,6 +156,7 @@ class Workspace {
 
  private:
   std::string root_;
+  std::vector<ComponentType> sinks_ = sink_types();
   std::map<std::string, std::optional<std::string>> saved_;
 };
 

@@ -124,17 +124,14 @@ TEST_CASE("other adapters are refused by name") {
         "weir.yaml:1:27: runtime.tracing.sink.name: must name an adapter: trace_stdout or trace_jsonl\n");
 }
 
-TEST_CASE("two set-ups of one stream, a taken sink name and the other tree are mistakes") {
+TEST_CASE("two set-ups of one stream and a taken sink name are mistakes") {
   Workspace w;
   CHECK(joined(w.mistakes("runtime: {tracing: {}}\nstreams: {trace: {}}")) ==
-        "weir.yaml:2:11: streams.trace: runtime.tracing sets up this stream already: keep one of the two\n");
+        "weir.yaml:2:11: streams.trace: runtime.tracing at weir.yaml:1:11 sets up this stream already: keep "
+        "one of the two\n");
   CHECK(joined(w.mistakes(
             "runtime: {tracing: {sink: {name: trace_stdout}}}\nsinks: {trace_stdout: {type: stdout}}")) ==
         "weir.yaml:2:9: sinks.trace_stdout: runtime.tracing.sink has this name already: rename this sink\n");
-  CHECK(joined(w.mistakes("runtime: {observability: {}}")) ==
-        "weir.yaml:1:11: runtime.observability: is not in this build yet: write runtime.tracing, or weir's "
-        "own streams and "
-        "sinks\n");
 }
 
 TEST_CASE("other streams of weir's own stand beside the tree") {
