@@ -7,7 +7,8 @@
 
 namespace weir {
 
-inline constexpr size_t kOpenFilesMax = 256;  ///< of one sink (security.md)
+/// Of one sink: 256 (security.md), less the two that the housekeeper has open while it compresses.
+inline constexpr size_t kOpenFilesMax = 256 - 2;
 
 /// The open files of a sink whose path has fields: those used last, at most kOpenFilesMax. What is known of a
 /// file that is closed is on the disk.
