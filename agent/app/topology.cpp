@@ -107,7 +107,8 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
                                                   SinkPlace place) {
   const SinkType* type = find_sink_type(config.type);
   WEIR_CHECK(type);
-  auto sink = type->make(config.settings, {config.name, io_, clock_, &quarantine_of(config.name), journal_->uuid()});
+  auto sink =
+      type->make(config.settings, {config.name, io_, clock_, &quarantine_of(config.name), journal_->uuid()});
   if (!place.cursor)
     place.cursor =
         journal_->open_cursor(config.name, streams, start_of(config.settings), lag_limit_of(config.settings));
