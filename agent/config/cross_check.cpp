@@ -1,8 +1,11 @@
+#include <fnmatch.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
 
 #include "agent/config/section.h"
+#include "agent/core/brace_word.h"
 
 namespace weir::config {
 namespace {
@@ -35,13 +38,52 @@ Place place_of(const Node& tree, std::string_view group, const ComponentConfig& 
   return {value->where, path_of(*value, parent, option)};
 }
 
+/// Every path that a file sink's path with fields may become, as a pattern of fnmatch(3), and one of them.
+struct Reach {
+  std::string pattern, sample, owner;
+};
+
+Reach reach_of(const std::string& path, bool may_hold_fields, const std::string& owner) {
+  Reach out{"", "", owner};
+  const auto add = [&out](std::string_view text) {
+    for (char c : text) {
+      if (std::string_view("*?[\\").find(c) != std::string_view::npos) out.pattern += '\\';
+      out.pattern += c, out.sample += c;
+    }
+  };
+  size_t at = 0;
+  for (BraceWord found; may_hold_fields; at = found.end) {
+    found = find_brace_word(path, at);
+    if (found.begin == std::string_view::npos) break;
+    add(std::string_view(path).substr(at, found.begin - at));
+    if (found.doubled)
+      add("{" + std::string(found.word) + "}");
+    else
+      out.pattern += '*', out.sample += "none";
+  }
+  add(std::string_view(path).substr(at));
+  return out;
+}
+
+bool may_meet(const Reach& a, const Reach& b) {
+  return fnmatch(a.pattern.c_str(), b.sample.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0 ||
+         fnmatch(b.pattern.c_str(), a.sample.c_str(), FNM_PATHNAME | FNM_PERIOD) == 0;
+}
+
 /// Two owners of one path would write into each other.
 void check_paths(const Node& tree, const Config& config, Report& report) {
-  std::map<std::string, std::string> owners;
-  const auto claim = [&](const std::string& path, const Place& place) {
-    const auto [it, fresh] = owners.emplace(absolute(path), place.path);
-    if (!fresh)
-      report.error(place.where, place.path, path + " is already used by " + it->second + ": choose another");
+  std::vector<Reach> owners;
+  const auto claim = [&](const std::string& path, const Place& place, bool may_hold_fields = false) {
+    Reach reach = reach_of(absolute(path), may_hold_fields, place.path);
+    for (const Reach& other : owners) {
+      if (!may_meet(reach, other)) continue;
+      const bool same = reach.pattern == other.pattern;
+      report.error(place.where, place.path,
+                   path + (same ? " is already used by " : " may become the same as ") + other.owner +
+                       ": choose another");
+      break;
+    }
+    owners.push_back(std::move(reach));
   };
   for (const ComponentConfig& listener : config.listen)
     if (const std::string* path = text_of(listener, "path"))
@@ -49,7 +91,8 @@ void check_paths(const Node& tree, const Config& config, Report& report) {
   if (const Node* control = find_path(tree, {"control", "path"}); !config.control_path.empty())
     claim(config.control_path, {control ? control->where : tree.where, "control.path"});
   for (const ComponentConfig& sink : config.sinks)
-    if (const std::string* path = text_of(sink, "path")) claim(*path, place_of(tree, "sinks", sink, "path"));
+    if (const std::string* path = text_of(sink, "path"))
+      claim(*path, place_of(tree, "sinks", sink, "path"), sink.type == "file");
 }
 
 void check_addresses(const Node& tree, const Config& config, Report& report) {

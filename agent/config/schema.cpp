@@ -16,11 +16,9 @@ const std::vector<FutureWords>& future_words() {
       {"journal", {"path"}},
       {"journal.type", {"disk"}},
       {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
-      {"sinks.*", {"rotate", "compress"}},
       {"sinks.*.type",
        {"otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd", "syslog",
         "redis", "postgres", "sqlite", "elasticsearch"}},
-      {"sinks.*.format", {"text"}},
   };
   return table;
 }

@@ -1,12 +1,22 @@
 #include "agent/core/io.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <string_view>
 
 namespace weir {
 namespace {
+
+constexpr int kDirectoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+int64_t nanoseconds(const statx_timestamp& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 
 class SystemIo final : public Io {
  public:
@@ -26,10 +36,85 @@ class SystemIo final : public Io {
   int rename(const std::string& from, const std::string& to) override {
     return std::rename(from.c_str(), to.c_str());
   }
+  int lstat(const std::string& path, struct stat* out) override { return ::lstat(path.c_str(), out); }
+  int fsync(int fd) override { return ::fsync(fd); }
+  int64_t born_ns(int fd) override {
+    struct statx st;
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_MTIME, &st) != 0) return -1;
+    return nanoseconds(st.stx_mask & STATX_BTIME ? st.stx_btime : st.stx_mtime);
+  }
+  int openat(int directory, const std::string& name, int flags, mode_t mode) override {
+    return ::openat(directory, name.c_str(), flags, mode);
+  }
+  int open_beneath(int directory, const std::string& path) override {
+    open_how how{};
+    how.flags = uint64_t(kDirectoryFlags);
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+    const long fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
+    // EPERM: a container's filter that does not know the call.
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return int(fd);
+    return open_beneath_by_components(directory, path);
+  }
+  int mkdirat(int directory, const std::string& name, mode_t mode) override {
+    return ::mkdirat(directory, name.c_str(), mode);
+  }
+  int fstatat(int directory, const std::string& name, struct stat* out) override {
+    return ::fstatat(directory, name.c_str(), out, AT_SYMLINK_NOFOLLOW);
+  }
+  int rename_new(int directory, const std::string& from, const std::string& to) override {
+    if (::renameat2(directory, from.c_str(), directory, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+    if (errno != ENOSYS && errno != EINVAL) return -1;
+    // A file system without it (NFS): a link never replaces either.
+    if (::linkat(directory, from.c_str(), directory, to.c_str(), 0) != 0) return -1;
+    if (::unlinkat(directory, from.c_str(), 0) == 0) return 0;
+    const int error = errno;
+    ::unlinkat(directory, to.c_str(), 0);  // two names for one file would be worse
+    errno = error;
+    return -1;
+  }
+  int rename_over(int directory, const std::string& from, const std::string& to) override {
+    return ::renameat(directory, from.c_str(), directory, to.c_str());
+  }
+  int unlinkat(int directory, const std::string& name) override {
+    return ::unlinkat(directory, name.c_str(), 0);
+  }
+  int list(int directory, std::vector<std::string>& names) override {
+    const int fd = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR* stream = fd < 0 ? nullptr : ::fdopendir(fd);
+    if (!stream) {
+      if (fd >= 0) ::close(fd);
+      return -1;
+    }
+    errno = 0;
+    while (const dirent* entry = ::readdir(stream)) {
+      const std::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+    }
+    const int error = errno;
+    ::closedir(stream);
+    errno = error;
+    return error == 0 ? 0 : -1;
+  }
   int close(int fd) override { return ::close(fd); }
 };
 
 }  // namespace
+
+int open_beneath_by_components(int directory, const std::string& path) {
+  int at = ::openat(directory, ".", kDirectoryFlags);
+  for (size_t begin = 0; at >= 0 && begin < path.size();) {
+    const size_t slash = std::min(path.find('/', begin), path.size());
+    const std::string name = path.substr(begin, slash - begin);
+    begin = slash + 1;
+    if (name.empty() || name == ".") continue;
+    const int next = name == ".." ? (errno = EXDEV, -1) : ::openat(at, name.c_str(), kDirectoryFlags);
+    const int error = errno;
+    ::close(at);
+    errno = error;
+    at = next;
+  }
+  return at;
+}
 
 Io& system_io() {
   static SystemIo io;

@@ -3,7 +3,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 namespace weir {
 
@@ -21,8 +23,31 @@ class Io {
   virtual int fstat(int fd, struct stat* out) = 0;
   virtual int mkdir(const std::string& path, mode_t mode) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
+  /// Without following a symbolic link at its end.
+  virtual int lstat(const std::string& path, struct stat* out) = 0;
+  virtual int fsync(int fd) = 0;
+  /// When the file was made, nanoseconds since the epoch; where the file system does not know, when it was
+  /// last written to. -1: neither.
+  virtual int64_t born_ns(int fd) = 0;
+
+  // Names within a directory that is open. `name` is one component.
+  virtual int openat(int directory, const std::string& name, int flags, mode_t mode) = 0;
+  /// A directory beneath another, whatever components `path` has: no `..` past it, no symbolic links.
+  virtual int open_beneath(int directory, const std::string& path) = 0;
+  virtual int mkdirat(int directory, const std::string& name, mode_t mode) = 0;
+  virtual int fstatat(int directory, const std::string& name, struct stat* out) = 0;  ///< follows no link
+  /// Fails with EEXIST where `to` exists.
+  virtual int rename_new(int directory, const std::string& from, const std::string& to) = 0;
+  virtual int rename_over(int directory, const std::string& from, const std::string& to) = 0;
+  virtual int unlinkat(int directory, const std::string& name) = 0;
+  /// Appends the names in it, without `.` and `..`, in no order.
+  virtual int list(int directory, std::vector<std::string>& names) = 0;
   virtual int close(int fd) = 0;
 };
+
+/// What Io::open_beneath() does where the kernel or a container's filter does not know openat2: component by
+/// component.
+int open_beneath_by_components(int directory, const std::string& path);
 
 /// The kernel's. Lives as long as the process.
 Io& system_io();

@@ -1,46 +1,36 @@
 #pragma once
-#include <sys/uio.h>
-
-#include <string>
-#include <vector>
-
+#include "agent/sinks/file_batch.h"
+#include "agent/sinks/file_options.h"
+#include "agent/sinks/housekeeper.h"
+#include "agent/sinks/output_file.h"
 #include "agent/sinks/sink.h"
 
 namespace weir {
 
-/// Appends records as JSON lines to one file (records.md section 8: write_mode, flush_every_n,
-/// flush_every_ms, fsync_every_n). Whole lines only: what a failed write left of a line is cut off again, and
-/// records that were written are not written twice when the batch comes again.
+/// Appends records as lines to one file (records.md section 8: write_mode, flush_every_n, flush_every_ms,
+/// fsync_every_n). Whole lines only: what a failed write left of a line is cut off again, and records that
+/// were written are not written twice when the batch comes again. A path with fields: file_set_sink.h.
 class FileSink final : public Sink {
  public:
-  FileSink(const Settings& settings, const SinkContext& context);
+  FileSink(FileOptions options, const SinkContext& context);
   ~FileSink() override { close(); }
   Result<void> open() override;
   Delivery deliver(const BatchView& batch, std::stop_token stop) override;
+  int64_t due_ns() const override { return file_.old_at_ns(); }
+  void on_due() override { file_.rotate_when_old(); }
   void close() noexcept override;
-  BatchLimits batch_limits() const override;
+  BatchLimits batch_limits() const override { return batch_limits_of(options_); }
 
  private:
-  Result<void> open_or_create();
-  Result<void> cut_unfinished_line(off_t size);
-  /// Writes the lines gathered in parts_; the error, or empty.
-  std::string write_parts();
-  void cut_back(size_t written_of_parts);
+  void pass_rotated_names();
+  std::string sync_after(uint64_t records);
 
-  const std::string name_, path_;
-  const mode_t mode_;
-  const bool line_mode_, step_mode_;
-  const uint64_t flush_every_n_, fsync_every_n_;
-  const int64_t flush_every_ns_;
-  Io& io_;
-  const Clock& clock_;
-  Quarantine* quarantine_;
-  int fd_ = -1;
-  uint64_t records_done_ = 0;  ///< of the batch in hand
-  uint64_t since_sync_ = 0;    ///< records since the last fdatasync
-  std::vector<iovec> parts_;
-  std::vector<iovec> left_;           ///< what of parts_ is still to be written
-  std::vector<uint32_t> line_bytes_;  ///< of each line in parts_
+  const FileOptions options_;
+  OutputFileSetup setup_;
+  OutputFile file_;
+  Housekeeper housekeeper_;
+  FileBatch batch_;
+  uint64_t since_sync_ = 0;  ///< records since the last fdatasync
 };
 
 extern const SinkType kFileSinkType;

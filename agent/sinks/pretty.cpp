@@ -82,12 +82,13 @@ std::string_view level_colour(std::string_view level) {
 
 class PrettyLine {
  public:
-  PrettyLine(std::string& out, std::string_view line, bool colour)
-      : paint_(out, colour), line_(line), fields_(line) {}
+  enum class Form { screen, coloured_screen, text };
+  PrettyLine(std::string& out, std::string_view line, Form form)
+      : paint_(out, form == Form::coloured_screen), line_(line), fields_(line), text_(form == Form::text) {}
 
   void render() {
     stream_ = parse_stream(fields_.text("stream"));
-    put_head();
+    text_ ? put_text_head() : put_head();
     switch (stream_.value_or(Stream::log)) {
       case Stream::trace:
         put_boundary();
@@ -117,6 +118,31 @@ class PrettyLine {
     paint_.put_padded(trace.empty() ? "-" : trace, 8, kDim);
     paint_.put_right(fields_.duration(), kDurationWidth, failed() ? kRed : kYellow);
     paint_.put_padded(fields_.text("service"), kServiceWidth, kBlue);
+  }
+
+  /// `2026-11-22T03:04:05.123Z WARN  [orders/db] `, for a step also its name, trace and duration.
+  void put_text_head() {
+    const Stream stream = stream_.value_or(Stream::log);
+    paint_.put_padded(fields_.date_time(), 0);
+    paint_.put_padded(text_word(stream), 5);
+    std::string from = fields_.text("service");
+    if (const std::string logger = fields_.text("logger"); !logger.empty())
+      from += (from.empty() ? "" : "/") + logger;
+    paint_.put_padded("[" + (from.empty() ? "-" : from) + "]", 0);
+    if (stream != Stream::trace) return;
+    for (const std::string& part : {step(), fields_.text("trace_id"), fields_.duration()})
+      paint_.put_padded(part.empty() ? "-" : part, 0);
+  }
+
+  std::string text_word(Stream stream) const {
+    const std::string_view key = stream == Stream::log ? "level" : "severity";
+    const bool has_level = stream == Stream::log || stream == Stream::monitoring;
+    std::string word = has_level ? fields_.text(key) : std::string(stream_name(stream));
+    if (word.empty()) word = stream == Stream::log ? "-" : stream_name(stream);
+    const bool plain =
+        std::ranges::all_of(word, [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; });
+    if (plain) std::ranges::for_each(word, [](char& c) { c = char(c & ~0x20); });
+    return word;
   }
 
   static std::string_view stream_colour(Stream stream) {
@@ -221,8 +247,8 @@ class PrettyLine {
       const DiffEntry entry = diff_entry(key, change);
       if (!std::exchange(first, false)) {
         paint_.put(",");
-        paint_.fits(entry.columns() + 1) ? paint_.pad(1) : paint_.wrap();
-      } else if (paint_.fits(entry.columns() + 2)) {
+        text_ || paint_.fits(entry.columns() + 1) ? paint_.pad(1) : paint_.wrap();
+      } else if (text_ || paint_.fits(entry.columns() + 2)) {
         paint_.gap();
       } else {
         paint_.wrap(), paint_.gap();
@@ -280,30 +306,36 @@ class PrettyLine {
   }
 
   void put_correlation() {
+    const std::string id = fields_.has("correlation_id") ? fields_.text("correlation_id") : "no-correlation";
     paint_.gap();
-    paint_.put(
-        "[" + (fields_.has("correlation_id") ? fields_.text("correlation_id") : "no-correlation") + "]",
-        kDim);
+    paint_.put(text_ ? id : "[" + id + "]", kDim);
   }
 
   Painter paint_;
   std::string_view line_;
   PrettyFields fields_;
   std::optional<Stream> stream_;
+  const bool text_;
 };
 
-}  // namespace
-
-void append_pretty(std::string& out, std::string_view line, bool colour) {
+void append_line(std::string& out, std::string_view line, PrettyLine::Form form) {
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
   const size_t begin = out.size();
   if (const size_t first = line.find_first_not_of(" \t"); first == line.npos || line[first] != '{') {
     json::append_terminal_safe(out, line);
   } else {
-    PrettyLine(out, line, colour).render();
+    PrettyLine(out, line, form).render();
   }
   while (out.size() > begin && out.back() == ' ') out.pop_back();
   out += '\n';
 }
+
+}  // namespace
+
+void append_pretty(std::string& out, std::string_view line, bool colour) {
+  append_line(out, line, colour ? PrettyLine::Form::coloured_screen : PrettyLine::Form::screen);
+}
+
+void append_text(std::string& out, std::string_view line) { append_line(out, line, PrettyLine::Form::text); }
 
 }  // namespace weir

@@ -10,4 +10,9 @@ namespace weir {
 /// (security.md). Ends in a line feed.
 void append_pretty(std::string& out, std::string_view line, bool colour);
 
+/// `format: text`: exactly one line, for files that people and other programs read. Date and time in full, no
+/// colour, the same escaping; then level (or stream), `[service/logger]`, and for a log its message, its
+/// attributes and its correlation id.
+void append_text(std::string& out, std::string_view line);
+
 }  // namespace weir

@@ -145,14 +145,27 @@ bool PrettyFields::has(std::string_view key) const {
   return !value.empty() && value != "null";
 }
 
+std::string_view PrettyFields::time_key() const {
+  for (std::string_view key : {"ts", "t_enter", "start", "t_exit", "end"})
+    if (has(key)) return key;
+  return {};
+}
+
 std::string PrettyFields::time_of_day() const {
-  for (std::string_view key : {"ts", "t_enter", "start", "t_exit", "end"}) {
-    if (!has(key)) continue;
-    if (const std::optional<int64_t> ns = parse_time(raw(key)); ns && *ns >= 0)
-      return rfc3339(*ns).substr(11, 12);
-    return first_code_points(text(key), 12);
-  }
-  return "--:--:--.---";
+  const std::string_view key = time_key();
+  if (key.empty()) return "--:--:--.---";
+  const std::optional<int64_t> ns = parse_time(raw(key));
+  return ns && *ns >= 0 ? rfc3339(*ns).substr(11, 12) : first_code_points(text(key), 12);
+}
+
+std::string PrettyFields::date_time() const {
+  const std::string_view key = time_key();
+  if (key.empty()) return "-";
+  const std::optional<int64_t> ns = parse_time(raw(key));
+  if (ns && *ns >= 0) return rfc3339(*ns).substr(0, 23) + 'Z';
+  std::string sent = first_code_points(text(key), 35);
+  std::erase(sent, ' ');
+  return sent.empty() ? "-" : sent;
 }
 
 std::string PrettyFields::duration() const {

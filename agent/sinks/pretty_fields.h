@@ -43,11 +43,13 @@ class PrettyFields {
   std::string text(std::string_view key) const { return shown(raw(key)); }
 
   std::string time_of_day() const;  ///< `HH:MM:SS.mmm` UTC; else what was sent
+  std::string date_time() const;  ///< `YYYY-MM-DDTHH:MM:SS.mmmZ`; else what was sent, without spaces, or `-`
   std::string duration() const;
   /// `type_name` of a signature, or of the first of an array of them.
   std::string type_name(std::string_view key) const;
 
  private:
+  std::string_view time_key() const;  ///< empty: no time at all
   /// Contents of the key, text of the value.
   std::vector<std::pair<std::string_view, std::string_view>> members_;
   std::deque<std::string> decoded_keys_;  ///< of those that hold escapes

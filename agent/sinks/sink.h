@@ -70,6 +70,11 @@ class Sink {
   /// batch when retry or down is answered is said in `done`, so that no record is written twice.
   virtual Delivery deliver(const BatchView& batch, std::stop_token stop) = 0;
   virtual void close() noexcept = 0;
+  /// When on_due() is to be called although no record comes, monotonic nanoseconds. Asked again after each
+  /// call.
+  virtual int64_t due_ns() const { return INT64_MAX; }
+  /// Between two deliver(), while it is open. What it cannot do it says in the log.
+  virtual void on_due() {}
   /// How it wants its batches. Asked before each.
   virtual BatchLimits batch_limits() const { return {}; }
   virtual Backoff backoff() const { return {}; }

@@ -150,9 +150,17 @@ void SinkRunner::work(std::stop_token stop) {
   }
 }
 
+/// Gives the sink its call when that is due; how long there is until the next one, -1: for ever.
+int64_t SinkRunner::until_due() {
+  if (!open_) return -1;
+  if (sink_->due_ns() <= clock_.monotonic_ns()) sink_->on_due();
+  const int64_t due = sink_->due_ns();
+  return due == INT64_MAX ? -1 : std::max<int64_t>(1, due - clock_.monotonic_ns());
+}
+
 bool SinkRunner::next(BatchView& batch, BatchView& own, std::stop_token stop) {
   if (filter_) return next_passing(batch, own, stop);
-  return place_.cursor->next(batch, sink_->batch_limits(), -1, stop);
+  return place_.cursor->next(batch, sink_->batch_limits(), until_due(), stop);
 }
 
 /// Reads on until as many records pass as the sink wants in one step, or until it has waited long enough for
@@ -164,7 +172,8 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
   limits.records_max = std::max(wanted.records_max, kHeldRecordsMax);
   limits.bytes_max = kHeldBytesMax;
   limits.records_step = 1, limits.bytes_step = UINT64_MAX;
-  while (place_.cursor->next(batch, limits, -1, stop)) {
+  int64_t held_since_ns = 0;
+  while (place_.cursor->next(batch, limits, until_due(), stop)) {
     const bool grown = batch.records >= limits.records_step;
     filter_->judge(batch);
     if (const uint64_t held_back = filter_->records_before(0); held_back > 0) {
@@ -175,13 +184,17 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
     const bool enough = filter_->passing_records() >= wanted.records_step ||
                         filter_->passing_bytes() >= std::min(wanted.bytes_max, wanted.bytes_step) ||
                         batch.records >= limits.records_max || batch.bytes >= kHeldBytesMax;
-    if (enough || !grown) {
+    const int64_t now = clock_.monotonic_ns();
+    if (held_since_ns == 0) held_since_ns = now;
+    const bool long_enough = wanted.linger_ns >= 0 && now - held_since_ns >= wanted.linger_ns;
+    if (enough || long_enough || !grown) {
       auto portion = filter_->portion(batch, wanted);
       batch = first_records(batch, portion.covered);
       own = std::move(portion.passing);
       return true;
     }
     limits.records_step = batch.records + 1;
+    if (wanted.linger_ns >= 0) limits.linger_ns = wanted.linger_ns - (now - held_since_ns);
   }
   return false;
 }

@@ -74,6 +74,7 @@ class SinkRunner {
   void commit(const BatchView& batch, const BatchView& own, uint64_t records, uint64_t refused);
   bool reads_anything() const;
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
+  int64_t until_due();
   bool open(std::stop_token stop);
   void keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
   void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);

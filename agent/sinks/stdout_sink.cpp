@@ -30,9 +30,10 @@ const SinkType kStdoutSinkType{{"stdout",
                                     {"format",
                                      OptionType::choice,
                                      "auto",
-                                     "`json`: one JSON line per record. `pretty`: for people. `auto`: pretty "
+                                     "`json`: one JSON line per record. `pretty`: for people. `text`: one "
+                                     "plain line per record, with date and time. `auto`: pretty "
                                      "on a terminal, json otherwise.",
-                                     {"auto", "json", "pretty"}},
+                                     {"auto", "json", "pretty", "text"}},
                                 }},
                                make_stdout};
 
@@ -68,6 +69,8 @@ void StdoutSink::render(const BatchView& batch) {
   batch.for_each([&](std::string_view line, Stream) {
     if (format_ == "pretty") {
       append_pretty(text_, line, colour_);
+    } else if (format_ == "text") {
+      append_text(text_, line);
     } else if (terminal_) {
       json::append_terminal_safe(text_, line.substr(0, line.size() - 1));
       text_ += '\n';

@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
+#include <random>
 
 #include "agent/core/options.h"
+#include "agent/sinks/rotated_name.h"
 #include "agent/sinks/sink.h"
 #include "tests/support/faulty_io.h"
 #include "tests/support/journal_fill.h"
@@ -22,7 +25,15 @@ struct Row {
   const char* name;
   const char* type;
   std::vector<std::pair<const char*, OptionValue>> settings;
+  std::vector<std::string> files = {"out.jsonl"};  ///< what it writes, in the directory of the path
+  const char* path = "sub/out.jsonl";
+  bool rotates() const {
+    return std::ranges::any_of(settings,
+                               [](auto& s) { return std::string_view(s.first).starts_with("rotate"); });
+  }
 };
+
+const std::vector<std::string> kPerStream{"log/none.jsonl", "trace/none.jsonl"};
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> list{
@@ -30,6 +41,21 @@ const std::vector<Row>& rows() {
       {"file line", "file", {{"write_mode", std::string("line")}}},
       {"file batch of 3", "file", {{"write_mode", std::string("batch")}, {"flush_every_n", int64_t(3)}}},
       {"file synced every 2", "file", {{"fsync_every_n", int64_t(2)}}},
+      {"file of 5 lines", "file", {{"rotate.max_bytes", int64_t(40)}}},
+      {"file line of 1 line",
+       "file",
+       {{"write_mode", std::string("line")}, {"rotate.max_bytes", int64_t(9)}}},
+      {"a file for each stream", "file", {}, kPerStream, "sub/{stream}/{level}.jsonl"},
+      {"the same in steps of 3",
+       "file",
+       {{"write_mode", std::string("batch")}, {"flush_every_n", int64_t(3)}, {"fsync_every_n", int64_t(4)}},
+       kPerStream,
+       "sub/{stream}/{level}.jsonl"},
+      {"the same, rotated after 3 lines",
+       "file",
+       {{"rotate.max_bytes", int64_t(26)}},
+       kPerStream,
+       "sub/{stream}/{level}.jsonl"},
   };
   return list;
 }
@@ -37,7 +63,8 @@ const std::vector<Row>& rows() {
 /// One sink over a file of its own, fed from a journal.
 struct Bench {
   explicit Bench(const Row& row, bool with_quarantine = false)
-      : journal(make_memory_journal(16 << 20)), fill(*journal) {
+      : journal(make_memory_journal(16 << 20)), fill(*journal), files(row.files) {
+    path = dir / row.path;
     const SinkType* type = find_sink_type(row.type);
     Settings settings = default_settings(type->type.options);
     settings.set("path", path);
@@ -52,9 +79,9 @@ struct Bench {
     bool open = false;
     int failures = 0;
     while (cursor->next(batch, sink->batch_limits(), 0, {})) {
-      REQUIRE(failures < 10);
+      REQUIRE(failures < 10 + failures_more);
       if (!open && !(open = sink->open().has_value())) {
-        ++failures;
+        fail_again(failures++);
         continue;
       }
       Delivery d = sink->deliver(batch, {});
@@ -67,27 +94,59 @@ struct Bench {
       if (d.done > 0) cursor->commit(first_records(batch, d.done));
       sink->close();
       open = false;
-      ++failures;
+      fail_again(failures++);
     }
   }
+  /// One failure after the other, as long as there are more to come.
+  void fail_again(int failures) {
+    if (failures < failures_more) io.fail_at = io.calls + int64_t(random() % 40);
+  }
   TempDir dir;
-  std::string path = dir / "sub/out.jsonl";
+  std::string path;
   FaultyIo io;
   Quarantine quarantine{system_io(), dir / "quarantine", "sink.jsonl"};
   std::unique_ptr<Journal> journal;
   Filler fill;
   std::unique_ptr<Sink> sink;
   std::unique_ptr<Cursor> cursor;
+  std::vector<std::string> files;
+  int failures_more = 0;
+  std::mt19937 random;
 };
+
+/// What rotated files beside the path hold, oldest first, and then the file itself.
+std::string output_of(const std::filesystem::path& path) {
+  std::vector<std::pair<std::pair<std::string, uint64_t>, std::string>> rotated;
+  for (const auto& entry : std::filesystem::directory_iterator(path.parent_path())) {
+    const std::string name = entry.path().filename();
+    RotatedName parsed;
+    if (name == path.filename()) continue;
+    REQUIRE(parse_rotated_name(name, parsed));
+    CHECK(parsed.base == path.filename().string());
+    rotated.push_back({{std::string(parsed.stamp), parsed.number}, entry.path()});
+  }
+  std::ranges::sort(rotated);
+  std::string out;
+  for (const auto& [order, file] : rotated) out += test::read_file(file);
+  return out + test::read_file(path);
+}
+
+/// The same of each of its files.
+std::string output_of(const Bench& b) {
+  std::string out;
+  for (const std::string& file : b.files) out += output_of(std::filesystem::path(b.dir / ("sub/" + file)));
+  return out;
+}
 
 std::string fill_ten(Bench& b) {
   std::string expected;
   for (int i = 0; i < 10; ++i) {
     std::string line = "{\"n\":" + std::to_string(i) + "}";
     b.fill.append({{Stream::log, line}, {Stream::trace, line}});
-    expected += line + "\n" + line + "\n";
+    expected += line + "\n";
+    if (b.files.size() == 1) expected += line + "\n";
   }
-  return expected;
+  return b.files.size() == 1 ? expected : expected + expected;
 }
 
 TEST_CASE("every record arrives once, in order, in whole lines") {
@@ -96,7 +155,7 @@ TEST_CASE("every record arrives once, in order, in whole lines") {
     Bench b(row);
     std::string expected = fill_ten(b);
     b.deliver_all();
-    CHECK(test::read_file(b.path) == expected);
+    CHECK(output_of(b) == expected);
   }
 }
 
@@ -145,7 +204,9 @@ TEST_CASE("a remote sink opens without its receiver, and gives up on it at once 
 
 TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {
   for (const Row& row : rows())
-    for (size_t partial : {size_t(0), size_t(1), size_t(9), size_t(20)})
+    for (size_t partial : {size_t(0), size_t(1), size_t(9), size_t(20)}) {
+      // Where there are many files, a part of a write is what it is with one.
+      if (partial % 2 == 1 && (row.files.size() > 1 || row.rotates())) continue;
       for (int64_t n = 0;; ++n) {
         CAPTURE(row.name);
         CAPTURE(partial);
@@ -155,9 +216,28 @@ TEST_CASE("whichever operation fails, nothing is lost, doubled or torn") {
         b.io.partial_bytes = partial;
         std::string expected = fill_ten(b);
         b.deliver_all();
-        REQUIRE(test::read_file(b.path) == expected);
+        REQUIRE(output_of(b) == expected);
         if (b.io.calls <= n) break;
       }
+    }
+}
+
+TEST_CASE("however many operations fail one after the other, nothing is lost, doubled or torn") {
+  const unsigned seed = std::random_device()();
+  INFO("seed " << seed);
+  for (const Row& row : rows())
+    for (unsigned n = 0; n < 50; ++n) {
+      CAPTURE(row.name);
+      CAPTURE(n);
+      Bench b(row);
+      b.random.seed(seed + n);
+      b.failures_more = 8;
+      b.io.fail_at = int64_t(b.random() % 40);
+      b.io.partial_bytes = n % 3 * 5;
+      std::string expected = fill_ten(b);
+      b.deliver_all();
+      REQUIRE(output_of(b) == expected);
+    }
 }
 
 TEST_CASE("a file: one write per record, per n records, one sync per n records") {

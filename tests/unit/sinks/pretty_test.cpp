@@ -158,3 +158,60 @@ TEST_CASE("odd keys keep their quotes") {
           R"({"stream":"trace","ctx_diff":{"a b":{"before":1,"after":2},"d\u0065c":{"before":1,"after":2}}})"),
       R"("a b": 1 -> 2, dec: 1 -> 2)"));
 }
+
+namespace {
+
+std::string text(std::string_view line) {
+  std::string out;
+  append_text(out, line);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("text: a log is time, level, origin, message, attributes and correlation id") {
+  CHECK(
+      text(
+          R"({"stream":"log","ts":"2026-11-22T05:04:05.1239+02:00","level":"warn","service":"orders",)"
+          R"("logger":"db","message":"slow query","attributes":{"ms":120,"q":"a b"},"correlation_id":"c-1"})") ==
+      "2026-11-22T03:04:05.123Z WARN  [orders/db] slow query  ms=120 q=\"a b\"  c-1\n");
+  CHECK(text(R"({"stream":"log","ts":1795316645000000000,"message":"hi"})") ==
+        "2026-11-22T03:04:05.000Z -     [-] hi  no-correlation\n");
+  CHECK(text(R"({"stream":"log","level":"Information","logger":"x","msg":"m"})") ==
+        "- INFORMATION [x] m  no-correlation\n");
+}
+
+TEST_CASE("text: a step with its whole trace id and its diff, however long, is one line") {
+  std::string diff;
+  for (int i = 0; i < 50; ++i)
+    diff += (i ? ",\"k" : "\"k") + std::to_string(i) + R"(":{"before":1,"after":"some longer text"})";
+  const std::string line = text(span(R"(,"ctx_diff":{)" + diff + "}"));
+  CHECK(line.starts_with(
+      "2026-01-02T03:04:05.678Z TRACE [orders] decide 4bf92f3577b34da6 12.3ms k0: 1 -> \"some"));
+  CHECK(line.find('\n') == line.size() - 1);
+}
+
+TEST_CASE("text: telemetry and monitoring") {
+  CHECK(
+      text(
+          R"({"stream":"telemetry","ts":"2026-11-22T03:04:05Z","service":"q","name":"depth","value":17,"unit":"1"})") ==
+      "2026-11-22T03:04:05.000Z TELEMETRY [q] depth 17 1\n");
+  CHECK(
+      text(
+          R"({"stream":"monitoring","ts":"2026-11-22T03:04:05Z","severity":"critical","rule":"r","state":"firing"})") ==
+      "2026-11-22T03:04:05.000Z CRITICAL [-] r firing\n");
+}
+
+TEST_CASE("text: whatever a record holds, it is one line that a terminal can show") {
+  const std::string hostile = R"(\n\r\u0000\u001b[2J\u0085\u202e\u2028\t)";
+  for (const char* key :
+       {"ts", "level", "service", "logger", "message", "correlation_id", "severity", "stream"}) {
+    const std::string line =
+        text("{\"stream\":\"log\",\"message\":\"m\",\"" + std::string(key) + "\":\"" + hostile + "\"}");
+    CAPTURE(line);
+    CHECK(line.find('\n') == line.size() - 1);
+    for (char c : line.substr(0, line.size() - 1)) CHECK((c >= 0x20 && c != 0x7f));
+    CHECK(line.find("\xE2\x80") == line.npos);
+  }
+  CHECK(text("not json \x1b") == "not json \\u001b\n");
+}
