@@ -133,6 +133,18 @@ Delivery FileSetSink::finish(const std::string& error) {
   return error.empty() ? Delivery::delivered() : Delivery::down(error, done);
 }
 
+/// What is written ahead of others, so that a sink with other options does not write it again.
+std::vector<RequestBounds> FileSetSink::unfinished() const {
+  std::vector<RequestBounds> out;
+  for (Position p : ahead_) out.push_back({p + 1, p + 1, 1, 0, true});
+  return out;
+}
+
+void FileSetSink::resume(std::vector<RequestBounds> bounds) {
+  for (const RequestBounds& b : bounds)
+    for (Position p = b.first; b.delivered && p <= b.last; ++p) ahead_.push_back(p - 1);
+}
+
 /// Every active file whose rotated files there is something to do with, for the housekeeper's first look.
 /// Each directory is read once.
 std::vector<FilePlace> FileSetSink::places(std::stop_token stop) {

@@ -26,6 +26,8 @@ class FileSetSink final : public Sink {
   void on_due() override { files_.rotate_when_old(); }
   void close() noexcept override;
   BatchLimits batch_limits() const override { return batch_limits_of(options_); }
+  std::vector<RequestBounds> unfinished() const override;
+  void resume(std::vector<RequestBounds> bounds) override;
 
  private:
   Result<void> follow_root();

@@ -65,8 +65,8 @@ struct Bench {
   explicit Bench(const Row& row, bool with_quarantine = false)
       : journal(make_memory_journal(16 << 20)), fill(*journal), files(row.files) {
     path = dir / row.path;
-    const SinkType* type = find_sink_type(row.type);
-    Settings settings = default_settings(type->type.options);
+    type = find_sink_type(row.type);
+    settings = default_settings(type->type.options);
     settings.set("path", path);
     for (const auto& [name, value] : row.settings) settings.set(name, value);
     sink = type->make(settings, {"under_test", io, system_clock(), with_quarantine ? &quarantine : nullptr});
@@ -94,8 +94,15 @@ struct Bench {
       if (d.done > 0) cursor->commit(first_records(batch, d.done));
       sink->close();
       open = false;
+      if (replaced) replace();
       fail_again(failures++);
     }
+  }
+  /// As a reload does that changes its options.
+  void replace() {
+    auto unfinished = sink->unfinished();
+    sink = type->make(settings, {"under_test", io, system_clock(), nullptr});
+    sink->resume(std::move(unfinished));
   }
   /// One failure after the other, as long as there are more to come.
   void fail_again(int failures) {
@@ -110,6 +117,9 @@ struct Bench {
   std::unique_ptr<Sink> sink;
   std::unique_ptr<Cursor> cursor;
   std::vector<std::string> files;
+  const SinkType* type = nullptr;
+  Settings settings;
+  bool replaced = false;
   int failures_more = 0;
   std::mt19937 random;
 };
@@ -232,6 +242,7 @@ TEST_CASE("however many operations fail one after the other, nothing is lost, do
       Bench b(row);
       b.random.seed(seed + n);
       b.failures_more = 8;
+      b.replaced = n % 2;
       b.io.fail_at = int64_t(b.random() % 40);
       b.io.partial_bytes = n % 3 * 5;
       std::string expected = fill_ten(b);
