@@ -14,6 +14,7 @@
 #include "agent/cli/line_input.h"
 #include "agent/cli/send_session.h"
 #include "agent/cli/send_text.h"
+#include "agent/cli/session_socket.h"
 #include "agent/core/clock.h"
 
 namespace weir::cli {
@@ -114,31 +115,15 @@ class Transfer {
         {{socket_.get(), socket_events, 0}, {want_input ? input_.fd() : -1, POLLIN, 0}}};
     if (poll(ready.data(), ready.size(), 100) < 0 && errno != EINTR) failure_ = std::strerror(errno);
     if (ready[1].revents != 0) input_ready_ = true;
-    if (ready[0].revents & POLLOUT) write_some();
+    if (ready[0].revents & POLLOUT) write_session(socket_.get(), session_);
     if (ready[0].revents & (POLLIN | POLLHUP | POLLERR)) read_some();
   }
 
-  void write_some() {
-    while (!session_.outgoing().empty()) {
-      const std::string_view out = session_.outgoing();
-      const ssize_t n = send(socket_.get(), out.data(), out.size(), MSG_NOSIGNAL);
-      if (n <= 0) return;  // EAGAIN; a broken connection shows when reading, behind what the agent still said
-      session_.wrote(size_t(n));
-    }
-  }
-
   void read_some() {
-    std::array<char, 64 << 10> bytes;
-    for (;;) {
-      const ssize_t n = recv(socket_.get(), bytes.data(), bytes.size(), 0);
-      if (n > 0) {
-        session_.feed({bytes.data(), size_t(n)});
-        continue;
-      }
-      if (n == 0) closed_ = true;
-      if (n < 0 && errno != EAGAIN && errno != EINTR) failure_ = std::strerror(errno);
-      return;
-    }
+    const auto end = read_session(socket_.get(), session_);
+    if (!end) return;
+    if (end->empty()) closed_ = true;
+    failure_ = *end;
   }
 
   Fd socket_;

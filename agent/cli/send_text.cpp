@@ -15,6 +15,7 @@
 
 #include "agent/cli/connector.h"
 #include "agent/cli/console.h"
+#include "agent/cli/session_socket.h"
 #include "agent/cli/text_buffer.h"
 #include "agent/core/clock.h"
 
@@ -221,34 +222,16 @@ class TextTransfer {
     }
     now_ns_ = system_clock().monotonic_ns();
     if (ready[1].revents != 0) input_ready_ = true;
-    if (ready[0].revents & POLLOUT) write_some();
+    if (ready[0].revents & POLLOUT) write_session(socket_.get(), session_);
     if (ready[0].revents & (POLLIN | POLLHUP | POLLERR)) read_some();
     if (ready[2].revents & POLLIN) take_signals();
     if (ready[3].revents & POLLIN) finish_connecting();
   }
 
-  void write_some() {
-    while (!session_.outgoing().empty()) {
-      const std::string_view out = session_.outgoing();
-      const ssize_t n = send(socket_.get(), out.data(), out.size(), MSG_NOSIGNAL);
-      if (n <= 0) return;  // EAGAIN; a broken connection shows when reading, behind what the agent still said
-      session_.wrote(size_t(n));
-    }
-  }
-
   void read_some() {
-    std::array<char, 64 << 10> bytes;
-    for (;;) {
-      const ssize_t n = recv(socket_.get(), bytes.data(), bytes.size(), 0);
-      if (n > 0) {
-        session_.feed({bytes.data(), size_t(n)});
-        continue;
-      }
-      if (n == 0) return lost("the agent closed the connection");
-      if (errno != EAGAIN && errno != EINTR)
-        return lost(std::string("the connection to the agent broke: ") + std::strerror(errno));
-      return;
-    }
+    const auto end = read_session(socket_.get(), session_);
+    if (!end) return;
+    lost(end->empty() ? "the agent closed the connection" : "the connection to the agent broke: " + *end);
   }
 
   // --- the end ---

@@ -1,18 +1,1 @@
-#include <cstdlib>
-#include <new>
-
-#include "tests/unit/process/run_processor.h"
-
-namespace {
-thread_local uint64_t count = 0;
-}
-
-void* operator new(size_t bytes) {
-  ++count;
-  if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
-  throw std::bad_alloc();
-}
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
-
-uint64_t weir::test::allocations() { return count; }
+#include "tests/support/allocation_count.h"
