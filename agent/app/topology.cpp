@@ -178,6 +178,12 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
   SourcePlan plan;
   std::vector<RunningSource> old = sources_;
   std::vector<std::pair<RunningSource, ComponentConfig>> kept;
+  const auto give_up = [&](const std::string& name, const Error& error) {
+    pipe_.call([&] {
+      for (auto& created : plan.created) created.source->stop();
+    });
+    return fail("listen." + name + ": " + error.message);
+  };
   for (const ComponentConfig& c : config.listen) {
     const ListenerType* type = find_listener_type(c.type);
     WEIR_CHECK(type);
@@ -186,6 +192,8 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
              r.config.settings.text(type->address_option) == c.settings.text(type->address_option);
     });
     if (same != old.end()) {
+      if (auto checked = pipe_.call([&] { return same->source->check(c.settings); }); !checked)
+        return give_up(c.name, checked.error());
       report.components["listen." + c.name] = {same->config == c ? "keep" : "change", "ok", ""};
       plan.next.push_back({c, same->source});
       kept.emplace_back(*same, c);
@@ -195,11 +203,8 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
     auto source = make_listener(*type, c.name, c.settings, ingest_);
     auto started = pipe_.call([&] { return source->start(*pipeline_); });
     if (!started) {
-      pipe_.call([&] {
-        source->stop();
-        for (auto& created : plan.created) created.source->stop();
-      });
-      return fail("listen." + c.name + ": " + started.error().message);
+      pipe_.call([&] { source->stop(); });
+      return give_up(c.name, started.error());
     }
     report.components["listen." + c.name] = {"create", "ok", source->address()};
     plan.created.push_back({c, source});

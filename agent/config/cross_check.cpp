@@ -86,7 +86,7 @@ void check_paths(const Node& tree, const Config& config, Report& report) {
     owners.push_back(std::move(reach));
   };
   for (const ComponentConfig& listener : config.listen)
-    if (const std::string* path = text_of(listener, "path"))
+    if (const std::string* path = text_of(listener, "path"); path && listener.type == "unix")
       claim(*path, place_of(tree, "listen", listener, "path"));
   if (const Node* control = find_path(tree, {"control", "path"}); !config.control_path.empty())
     claim(config.control_path, {control ? control->where : tree.where, "control.path"});

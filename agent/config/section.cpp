@@ -66,9 +66,14 @@ bool null_is_default(const Option& option) {
          (option.default_text.empty() && !option.required && option.type != OptionType::string_list);
 }
 
+/// One reference and nothing else, without a default: then there is no secret in the file.
+bool is_pure_reference(std::string_view text) {
+  return text.starts_with("${") && text.find('}') == text.size() - 1 && text.find(":-") == text.npos;
+}
+
 /// What a reference holds is never shown; a secret that stands in the file itself is a warning (security.md).
 Secret read_secret(const Node& node, const std::string& path, Report& report) {
-  if (!node.reference.empty()) return {node.text, node.reference};
+  if (is_pure_reference(node.reference)) return {node.text, node.reference};
   report.note(node.where, path,
               "a secret stands in the file itself: put it elsewhere and write ${env:NAME}, ${file:/path} or "
               "${cred:name}");

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kBlock = 16;
 constexpr size_t kWalkBelow = 64;  // of a small object the walk is as fast
+constexpr int kStrangersMax = 4;   // keys of this name that objects within may have before it walks after all
 
 uint32_t bits(__m128i x) { return static_cast<uint32_t>(_mm_movemask_epi8(x)); }
 __m128i load(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
@@ -106,10 +107,15 @@ std::string_view find_key(std::string_view object, std::string_view key) {
   if (object.size() < kWalkBelow || !is_searchable(key)) return walk(object, key);
   const char* const begin = object.data();
   const char* const end = begin + object.size();
+  int strangers = 0;
   for (const char* p = begin; (p = find_quoted(p, end, key)) != end; ++p) {
     if (p[-1] == '\\') continue;  // within a string: a raw quote cannot be
     const char* const behind = skip_space(p + key.size() + 2);
-    if (*behind != ':' || !is_own(begin, p, end)) continue;
+    if (*behind != ':') continue;
+    if (!is_own(begin, p, end)) {
+      if (++strangers == kStrangersMax) return walk(object, key);
+      continue;
+    }
     const char* const value = skip_space(behind + 1);
     return {value, size_t(skip_value(value) - value)};
   }

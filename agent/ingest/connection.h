@@ -13,23 +13,23 @@ class Connection {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
   Connection(asio::io_context& io, std::unique_ptr<ByteStream> stream)
-      : stream_(std::move(stream)), waiter_(io, stream_->fd()), timer_(io) {}
+      : stream_(std::move(stream)), waiter_(std::make_shared<Descriptor>(io, stream_->fd())), timer_(io) {}
   ~Connection() { close(); }
 
   ByteStream& stream() { return *stream_; }
   int fd() const { return stream_->fd(); }
-  bool is_open() const { return waiter_.is_open(); }
   /// Until it can go on with a step that answered `want`, or until cancel().
   asio::awaitable<void> wait(IoStep::Kind want) {
-    using Descriptor = asio::posix::stream_descriptor;
-    co_await waiter_.async_wait(
+    co_await waiter_->async_wait(
         want == IoStep::Kind::want_write ? Descriptor::wait_write : Descriptor::wait_read, kAwait);
   }
   /// The same, at most until `deadline`; false when that has passed.
   asio::awaitable<bool> wait_until(IoStep::Kind want, TimePoint deadline) {
     timer_.expires_at(deadline);
-    timer_.async_wait([this](boost::system::error_code error) {
-      if (!error) cancel();
+    // Its handler may run when this connection is gone: a timer that has expired cannot be cancelled.
+    timer_.async_wait([waiter = waiter_](boost::system::error_code error) {
+      boost::system::error_code ignored;
+      if (!error && waiter->is_open()) waiter->cancel(ignored);
     });
     co_await wait(want);
     timer_.cancel();
@@ -38,19 +38,20 @@ class Connection {
   /// Wakes who waits.
   void cancel() {
     boost::system::error_code ignored;
-    if (waiter_.is_open()) waiter_.cancel(ignored);
+    if (waiter_->is_open()) waiter_->cancel(ignored);
   }
   /// Safe twice.
   void close() {
-    if (!waiter_.is_open()) return;
+    if (!waiter_->is_open()) return;
     timer_.cancel();
-    waiter_.release();
+    waiter_->release();
     stream_.reset();
   }
 
  private:
+  using Descriptor = asio::posix::stream_descriptor;
   std::unique_ptr<ByteStream> stream_;
-  asio::posix::stream_descriptor waiter_;  // waits only: the descriptor is the stream's
+  std::shared_ptr<Descriptor> waiter_;  // waits only: the descriptor is the stream's
   asio::steady_timer timer_;
 };
 

@@ -26,8 +26,10 @@ constexpr uint64_t kBodyBytesMax = 4 << 20;
 constexpr auto kHeaderTime = std::chrono::seconds(5);
 constexpr auto kIdleTime = std::chrono::seconds(30);
 constexpr auto kBodyTime = std::chrono::seconds(30);
-constexpr auto kSecuredTime = std::chrono::seconds(25);  // before a sender gives up, which ours does later
-constexpr size_t kBodiesBytesMax = 64 << 20;             // of all connections
+constexpr auto kSecuredTime = std::chrono::seconds(8);  // before a sender gives up: ours does after 10 s
+constexpr size_t kBodiesBytesMax = 64 << 20;            // of all connections
+constexpr size_t kRawBytesMax = 2 * kBodyBytesMax;      // chunks of few bytes are mostly header
+constexpr size_t kTurnFrames = 1024, kTurnBytes = 256 << 10;
 constexpr size_t kReadChunk = 64 << 10;
 constexpr size_t kKeyBytesMax = 255;
 
@@ -43,6 +45,28 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+/// The media type alone, as `application/json` of `application/json; charset=utf-8`.
+std::string media_type(std::string_view header) {
+  std::string type = lower(header.substr(0, header.find(';')));
+  while (type.ends_with(' ') || type.ends_with('\t')) type.pop_back();
+  return type;
+}
+
+/// A record is one line in everything that follows: line breaks between the tokens of a JSON text become
+/// spaces. Within a string they are a fault, and stay for the decoder to find.
+void join_lines(std::string& json) {
+  if (json.find_first_of("\r\n") == json.npos) return;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    if (json[i] == '"')
+      in_string = !in_string;
+    else if (in_string && json[i] == '\\')
+      ++i;
+    else if (!in_string && (json[i] == '\n' || json[i] == '\r'))
+      json[i] = ' ';
+  }
+}
+
 std::string basic_header(const Settings& s) {
   if (s.null("auth.basic.user")) return {};
   std::string out = "Basic ";
@@ -54,10 +78,15 @@ std::string basic_header(const Settings& s) {
 
 HttpSession::HttpSession(IngestContext& context, FrameHandler& handler, std::unique_ptr<ByteStream> stream,
                          Producer producer, const Settings& settings)
-    : Session(context, handler, std::move(stream), std::move(producer)),
-      path_(settings.text("path")),
-      bearer_(settings.null("auth.bearer") ? "" : "Bearer " + settings.secret("auth.bearer")),
-      basic_(basic_header(settings)) {}
+    : Session(context, handler, std::move(stream), std::move(producer)), body_bytes_(context.body_bytes) {
+  reconfigure(settings);
+}
+
+void HttpSession::reconfigure(const Settings& settings) {
+  path_ = settings.text("path");
+  bearer_ = settings.null("auth.bearer") ? "" : "Bearer " + settings.secret("auth.bearer");
+  basic_ = basic_header(settings);
+}
 
 asio::awaitable<void> HttpSession::serve() {
   bool keep_alive = true;
@@ -74,7 +103,10 @@ asio::awaitable<void> HttpSession::serve() {
   connection_.stream().shutdown_write();
   // Closing with unread bytes resets the connection, and the reset may overtake our last words.
   const auto deadline = steady_clock::now() + std::chrono::milliseconds(500);
-  for (bool more = true; more && !stopped_; input_.clear()) more = co_await fill(deadline);
+  for (bool more = true; more && !stopped_ && steady_clock::now() < deadline; input_.clear()) {
+    more = co_await fill(deadline);
+    co_await asio::post(context_.io, kAwait);
+  }
 }
 
 /// False: the connection is at its end. True: there is a request, or refusal_ for it.
@@ -85,6 +117,7 @@ asio::awaitable<bool> HttpSession::read_request() {
   parser_->eager(true);
   refusal_ = {};
   head_seen_ = false;
+  raw_bytes_ = input_.size();
   auto deadline = steady_clock::now() + (input_.empty() ? kIdleTime : kHeaderTime);
   bool begun = !input_.empty();
   while (true) {
@@ -106,19 +139,22 @@ asio::awaitable<bool> HttpSession::read_request() {
     }
     if (!begun) deadline = steady_clock::now() + kHeaderTime;
     begun = true;
+    co_await asio::post(context_.io, kAwait);  // one read per turn: the others come next
   }
 }
 
 /// Reads once. False: closed, `deadline` has passed, or the session is to end.
 asio::awaitable<bool> HttpSession::fill(TimePoint deadline) {
   while (!stopped_) {
-    const size_t had = input_.size();
-    input_.resize(had + kReadChunk);
-    IoStep step = connection_.stream().read_some({input_.data() + had, kReadChunk});
-    input_.resize(had + step.bytes);
-    if (step.is(IoStep::Kind::done)) co_return true;
+    std::vector<char>& shared = context_.buffer.bytes;
+    IoStep step = connection_.stream().read_some({shared.data(), std::min(shared.size(), kReadChunk)});
+    if (step.is(IoStep::Kind::done)) {
+      input_.append(shared.data(), step.bytes);
+      raw_bytes_ += step.bytes;
+      co_return true;
+    }
     if (!step.is(IoStep::Kind::want_read) && !step.is(IoStep::Kind::want_write)) co_return false;
-    if (draining_ && had == 0 && !head_seen_) co_return false;
+    if (draining_ && input_.empty() && !head_seen_) co_return false;
     const bool in_time = co_await connection_.wait_until(step.kind, deadline);
     if (!in_time) co_return false;
   }
@@ -135,13 +171,19 @@ void HttpSession::parse() {
       head_seen_ = true;
       if (!check_head()) return;
     }
+    // What the parser leaves of a body is the beginning of a chunk header or a trailer.
+    const bool endless = error == http::error::need_more && head_seen_ && input_.size() > kHeaderBytesMax;
+    if (raw_bytes_ > kRawBytesMax || endless)
+      return refuse(413, "more chunk headers than body, or too much of both; send larger chunks");
     if (error == http::error::need_more) break;
     if (error == http::error::header_limit) return refuse(431, "more than 16 KiB of header");
     if (error == http::error::body_limit) return refuse(413, "more than 4 MiB of body; send smaller batches");
     if (error) return refuse(400, "not HTTP/1.1: " + error.message());
     hold(parser_->get().body().size());
+    if (*body_bytes_ > kBodiesBytesMax) return refuse_for_now("too many requests at once");
     if (used == 0) break;
   }
+  if (input_.empty()) input_.shrink_to_fit();
 }
 
 std::string HttpSession::header(std::string_view name) const {
@@ -165,14 +207,18 @@ bool HttpSession::check_head() {
   else if (!authorized())
     refuse(401, "credentials are missing or not right",
            bearer_.empty() ? "WWW-Authenticate: Basic realm=\"weir\"\r\n" : "WWW-Authenticate: Bearer\r\n");
+  else if (request.count("Content-Length") > 1)
+    refuse(400, "one Content-Length at most");
   else if (request.method() != http::verb::post)
     refuse(405, "use POST", "Allow: POST\r\n");
   else if (!encoding.empty() && encoding != "identity" && encoding != "gzip")
     refuse(415, "Content-Encoding: identity and gzip are known");
   else if (header("Idempotency-Key").size() > kKeyBytesMax)
     refuse(400, "Idempotency-Key: longer than 255 bytes");
-  else if (context_.body_bytes > kBodiesBytesMax)
-    refuse(503, "too many requests at once", "Retry-After: 1\r\n");
+  else if (*body_bytes_ > kBodiesBytesMax)
+    refuse_for_now("too many requests at once");
+  else if (!context_.gate.is_open())
+    refuse_for_now("the journal is full");
   return refusal_.status == 0;
 }
 
@@ -193,6 +239,8 @@ void HttpSession::refuse(unsigned status, std::string_view detail, std::string h
                producer_.peer.address, status, detail);
 }
 
+void HttpSession::refuse_for_now(std::string_view detail) { refuse(503, detail, "Retry-After: 1\r\n"); }
+
 asio::awaitable<HttpSession::Answer> HttpSession::respond() {
   if (refusal_.status != 0) co_return refusal_;
   std::string body = std::move(parser_->get().body());
@@ -204,10 +252,15 @@ asio::awaitable<HttpSession::Answer> HttpSession::respond() {
     }
     body = std::move(*inflated);
   }
-  body.reserve(body.size() + kReadablePadding);
   hold(body.size());
-  // A JSON text may have line breaks anywhere; in NDJSON each line stands for itself.
-  const bool whole = lower(header("Content-Type")).starts_with("application/json");
+  if (*body_bytes_ > kBodiesBytesMax) {
+    refuse_for_now("too many requests at once");
+    co_return refusal_;
+  }
+  body.reserve(body.size() + kReadablePadding);
+  // In NDJSON each line stands for itself.
+  const bool whole = media_type(header("Content-Type")) == "application/json";
+  if (whole) join_lines(body);
   const std::string key = header("Idempotency-Key");
   co_return co_await take_once(key, body, whole);
 }
@@ -217,35 +270,53 @@ asio::awaitable<HttpSession::Answer> HttpSession::take_once(const std::string& k
                                                             bool whole) {
   IdempotencyKeys& keys = context_.keys;
   const auto now = [] { return system_clock().monotonic_ns(); };
-  if (!key.empty()) {
-    while (auto* known = keys.find(key, now())) {
-      if (known->state == IdempotencyKeys::State::done) {
-        SourceStats& stats = *producer_.stats;
-        stats.received += known->records, stats.accepted += known->records, stats.duplicate += known->records;
-        const Taken taken{known->records, known->rejected, true};
-        co_return co_await wait_secured(known->mark, taken, true);
-      }
-      const bool goes_on = co_await pause(std::chrono::milliseconds(5));
-      if (!goes_on) co_return Answer{};
+  const auto begin = steady_clock::now();
+  while (auto* known = key.empty() ? nullptr : keys.find(key, now())) {
+    if (known->state == IdempotencyKeys::State::done) {
+      SourceStats& stats = *producer_.stats;
+      stats.received += known->records, stats.accepted += known->records, stats.duplicate += known->records;
+      const Taken taken{known->records, known->rejected, true};
+      co_return co_await wait_secured(known->mark, taken, true);
     }
-    keys.begin(key, now());
+    if (steady_clock::now() - begin > kSecuredTime) {
+      refuse_for_now("this request is still being taken on another connection");
+      co_return refusal_;
+    }
+    const bool goes_on = co_await pause(std::chrono::milliseconds(5));
+    if (!goes_on) co_return Answer{};
   }
+  const Taken taken = co_await take_begun(key, body, whole);
+  if (!taken.complete) co_return Answer{};
+  co_return co_await wait_secured(handler_.journal_mark(), taken, false);
+}
+
+/// take() with its key in the table: in progress, then done, or as if it had never come.
+asio::awaitable<HttpSession::Taken> HttpSession::take_begun(const std::string& key, std::string_view body,
+                                                            bool whole) {
+  if (key.empty()) co_return co_await take(body, whole);
+  IdempotencyKeys& keys = context_.keys;
+  const auto now = [] { return system_clock().monotonic_ns(); };
+  struct Drop {
+    IdempotencyKeys& keys;
+    const std::string& key;
+    const void* owner;
+    ~Drop() { keys.drop(key, owner); }  // does nothing to one that is done
+  } drop{keys, key, this};
+  keys.begin(key, now(), this);
   const Taken taken = co_await take(body, whole);
-  if (!taken.complete) {
-    keys.drop(key);
-    co_return Answer{};
-  }
-  const uint64_t mark = handler_.journal_mark();
-  if (auto* known = key.empty() ? nullptr : keys.find(key, now()))
-    known->state = IdempotencyKeys::State::done, known->records = taken.records,
-    known->rejected = taken.rejected, known->mark = mark;
-  co_return co_await wait_secured(mark, taken, false);
+  auto* entry = taken.complete ? keys.find(key, now()) : nullptr;
+  if (entry && entry->owner == this)
+    *entry = {IdempotencyKeys::State::done, taken.records, taken.rejected,
+              handler_.journal_mark(),      now(),         this};
+  co_return taken;
 }
 
 /// Goes on to the end even if the connection is lost meanwhile: what was begun is taken whole.
 asio::awaitable<HttpSession::Taken> HttpSession::take(std::string_view body, bool whole) {
   const uint64_t records = producer_.records, rejected = producer_.rejected;
   const char* const end = body.data() + body.size();
+  size_t turn_frames = 0;
+  const char* turn_begin = body.data();
   for (const char* p = body.data(); p < end;) {
     const auto* lf = whole ? nullptr : static_cast<const char*>(std::memchr(p, '\n', size_t(end - p)));
     std::string_view line(p, size_t((lf ? lf : end) - p));
@@ -257,7 +328,9 @@ asio::awaitable<HttpSession::Taken> HttpSession::take(std::string_view body, boo
     else if (!blank)
       intake = handler_.on_frame(producer_, line);
     if (intake != Intake::again) p = lf ? lf + 1 : end;
-    if (intake == Intake::taken) continue;
+    if (intake == Intake::taken && ++turn_frames < kTurnFrames && size_t(p - turn_begin) < kTurnBytes)
+      continue;
+    turn_frames = 0, turn_begin = p;
     co_await end_turn();
     if (stopped_ && !context_.gate.is_open()) co_return Taken{};
     co_await asio::post(context_.io, kAwait);  // the other connections come in between
@@ -273,8 +346,7 @@ asio::awaitable<HttpSession::Answer> HttpSession::wait_secured(uint64_t mark, co
   while (!handler_.is_secured(mark)) {
     const auto waited = steady_clock::now() - begin;
     if (waited > kSecuredTime) {
-      refuse(503, "its sinks have not written it yet; send it again with the same Idempotency-Key",
-             "Retry-After: 1\r\n");
+      refuse_for_now("its sinks have not written it yet; send it again with the same Idempotency-Key");
       co_return refusal_;
     }
     const bool goes_on =
@@ -319,7 +391,7 @@ asio::awaitable<void> HttpSession::send_answer(const Answer& answer, bool keep_a
 }
 
 void HttpSession::hold(size_t bytes) {
-  context_.body_bytes += bytes - held_;
+  *body_bytes_ += bytes - held_;
   held_ = bytes;
 }
 

@@ -17,6 +17,7 @@ class IdempotencyKeys {
     uint64_t records = 0, rejected = 0;  ///< of the request that was taken
     uint64_t mark = 0;                   ///< the journal's end behind it
     int64_t seen_ns = 0;
+    const void* owner = nullptr;  ///< whose request is in progress
   };
   void set_limits(int64_t memory_ns, size_t max) { memory_ns_ = memory_ns, max_ = max; }
 
@@ -29,15 +30,17 @@ class IdempotencyKeys {
     found->second->second.seen_ns = now_ns;
     return &found->second->second;
   }
-  void begin(std::string_view key, int64_t now_ns) {
-    order_.emplace_front(std::string(key), Entry{State::in_progress, 0, 0, 0, now_ns});
+  void begin(std::string_view key, int64_t now_ns, const void* owner) {
+    order_.emplace_front(std::string(key), Entry{State::in_progress, 0, 0, 0, now_ns, owner});
     index_[order_.front().first] = order_.begin();
     forget(now_ns);
   }
-  /// It was not taken: as if it had never come.
-  void drop(std::string_view key) {
+  /// What `owner` had in progress was not taken: as if it had never come.
+  void drop(std::string_view key, const void* owner) {
     auto found = index_.find(std::string(key));
     if (found == index_.end()) return;
+    const Entry& entry = found->second->second;
+    if (entry.state == State::done || entry.owner != owner) return;
     order_.erase(found->second);
     index_.erase(found);
   }

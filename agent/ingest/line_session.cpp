@@ -56,6 +56,7 @@ asio::awaitable<void> LineSession::serve() {
   }
   co_await send_replies();
   if (closing_ && !stopped_) co_await linger();
+  connection_.stream().shutdown_write();  // so that over TLS an end can be told from a cut
 }
 
 /// 0: it may read now. Else it is another one's turn, or this user has read his share of the second.
@@ -227,7 +228,7 @@ asio::awaitable<void> LineSession::send_replies() {
 asio::awaitable<void> LineSession::linger() {
   connection_.stream().shutdown_write();
   const auto deadline = std::chrono::steady_clock::now() + kLinger;
-  while (!stopped_) {
+  while (!stopped_ && std::chrono::steady_clock::now() < deadline) {
     auto space = reader_.space();
     ssize_t n = ::recv(connection_.fd(), space.data(), space.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;

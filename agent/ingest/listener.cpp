@@ -94,6 +94,12 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     for (Session* s : sessions_) s->stop();
   }
 
+  Result<void> check(const Settings& settings) const override {
+    auto tls = make_tls(settings);
+    if (!tls) return tl::unexpected(tls.error());
+    return {};
+  }
+
   Result<void> reconfigure(const std::string& name, const Settings& settings) override {
     auto tls = make_tls(settings);
     if (!tls) return tl::unexpected(tls.error());
@@ -103,7 +109,10 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     }
     settings_ = settings;
     stats_->name = name;
-    for (Session* s : sessions_) apply_options(s->producer());
+    for (Session* s : sessions_) {
+      apply_options(s->producer());
+      s->reconfigure(settings);
+    }
     return {};
   }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/core/frame_handler.h"
+#include "agent/core/options.h"
 #include "agent/ingest/connection.h"
 #include "agent/ingest/idempotency_keys.h"
 #include "agent/ingest/line_reader.h"
@@ -18,7 +19,8 @@ struct IngestContext {
   ReadBuffer& buffer;
   UidShares shares = {};
   IdempotencyKeys keys = {};
-  size_t body_bytes = 0;  ///< of HTTP requests, held by all sessions
+  /// Of HTTP requests, held by all sessions; theirs too, because they may outlive the context.
+  std::shared_ptr<size_t> body_bytes = std::make_shared<size_t>(0);
 };
 
 /// One accepted connection: one coroutine, which keeps it alive. Pipe thread only; start(), drain(), stop()
@@ -36,6 +38,8 @@ class Session : public std::enable_shared_from_this<Session> {
   void stop();
   /// Tells the client a changed policy, where its protocol has a word for that.
   virtual void push_policy(const std::string&) {}
+  /// The listener's options have changed.
+  virtual void reconfigure(const Settings&) {}
   Producer& producer() { return producer_; }
 
  protected:

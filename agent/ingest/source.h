@@ -20,6 +20,8 @@ class Source {
   virtual bool drained() const = 0;
   /// Closes everything. Safe without start(), safe twice.
   virtual void stop() noexcept = 0;
+  /// What reconfigure() would fail at, before anything has been touched.
+  virtual Result<void> check(const Settings& settings) const = 0;
   /// Takes another name and other options for the same address, without closing anything.
   virtual Result<void> reconfigure(const std::string& name, const Settings& settings) = 0;
   /// Tells numbered clients a policy that has changed (interface.md section 2). `policy` is a JSON object.

@@ -47,7 +47,10 @@ class UidShares {
   /// How long its connections have to wait before they read again; 0: not at all. A second's worth may come
   /// at once.
   int64_t wait_ns(UidShare& share, int64_t now_ns) const {
-    if (limits_.bytes_per_s == 0) return 0;
+    if (limits_.bytes_per_s == 0) {
+      share.allowance = 0, share.refilled_ns = now_ns;  // what is read without a limit is not owed later
+      return 0;
+    }
     const auto rate = double(limits_.bytes_per_s);
     const double more = double(now_ns - share.refilled_ns) / 1e9 * rate;
     share.allowance = int64_t(std::min(rate, double(share.allowance) + more));

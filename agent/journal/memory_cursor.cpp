@@ -108,8 +108,9 @@ bool MemoryCursor::within_lag(const Totals& more) {
   if (limit_.when_full == WhenFull::block) return lag_records() == 0;  // one transaction is always allowed
   const auto& entries = journal_.entries_;
   while (lag() > limit_.max_lag_bytes && mark.position < journal_.position_) {
-    const uint64_t next = ++mark.entry_number - journal_.first_entry_number_;
-    const bool last = next >= entries.size();
+    const uint64_t next = mark.entry_number + 1 - journal_.first_entry_number_;
+    const bool last = next >= entries.size();  // that entry may still grow: it stays the mark's
+    if (!last) ++mark.entry_number;
     mark.position = last ? journal_.position_ : entries[next].first;
     mark.totals = last ? journal_.totals_ : entries[next].before;
   }

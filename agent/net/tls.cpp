@@ -36,7 +36,9 @@ bool is_address(const std::string& name) {
 std::string name_text(const GENERAL_NAME& name) {
   if (name.type == GEN_IPADD) {
     char text[INET6_ADDRSTRLEN] = "";
-    const int family = name.d.iPAddress->length == 4 ? AF_INET : AF_INET6;
+    const int length = name.d.iPAddress->length;
+    if (length != 4 && length != 16) return {};
+    const int family = length == 4 ? AF_INET : AF_INET6;
     inet_ntop(family, name.d.iPAddress->data, text, sizeof text);
     return text;
   }
@@ -251,6 +253,8 @@ class TlsFromFiles final : public Tls {
     SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                         SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    // Nobody is there to type the passphrase of a key.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
     ERR_clear_error();
     if (!files_.cert.empty()) {
       if (SSL_CTX_use_certificate_chain_file(context.get(), files_.cert.c_str()) != 1)

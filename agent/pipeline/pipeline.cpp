@@ -42,6 +42,9 @@ Intake Pipeline::on_frame(Producer& producer, std::string_view payload) {
   if (is_array_line(payload)) [[unlikely]] {
     Intake intake = on_array(producer, payload);
     if (intake == Intake::again) return intake;
+  } else if (payload.size() > setup_.record_bytes_max)
+      [[unlikely]] {  // a whole HTTP body; lines are cut before
+    too_long(producer, payload.substr(0, kQuarantineRawBytesMax), payload.size());
   } else {
     on_record(producer, payload);
   }
@@ -53,6 +56,7 @@ Intake Pipeline::on_frame(Producer& producer, std::string_view payload) {
 Intake Pipeline::on_array(Producer& producer, std::string_view payload) {
   if (Fault fault = splitter_.split(payload)) {
     uint64_t seq = producer.client ? producer.next_seq++ : 0;
+    ++producer.records;
     if (!is_duplicate(producer, seq)) reject(producer, seq, fault, payload, payload.size());
     return Intake::taken;
   }

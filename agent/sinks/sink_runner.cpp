@@ -173,12 +173,14 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
   limits.bytes_max = kHeldBytesMax;
   limits.records_step = 1, limits.bytes_step = UINT64_MAX;
   int64_t held_since_ns = 0;
+  uint64_t known = 0;  // records that were there the last time
   while (place_.cursor->next(batch, limits, until_due(), stop)) {
-    const bool grown = batch.records >= limits.records_step;
+    const bool grown = batch.records > known;
+    known = batch.records;
     filter_->judge(batch);
     if (const uint64_t held_back = filter_->records_before(0); held_back > 0) {
       commit(first_records(batch, held_back), {}, 0, 0);
-      limits.records_step = 1;
+      limits.records_step = 1, known = 0;
       continue;
     }
     const bool enough = filter_->passing_records() >= wanted.records_step ||
@@ -193,7 +195,9 @@ bool SinkRunner::next_passing(BatchView& batch, BatchView& own, std::stop_token 
       own = std::move(portion.passing);
       return true;
     }
-    limits.records_step = batch.records + 1;
+    // At least so many are missing.
+    limits.records_step =
+        batch.records + std::max<uint64_t>(1, wanted.records_step - filter_->passing_records());
     if (wanted.linger_ns >= 0) limits.linger_ns = wanted.linger_ns - (now - held_since_ns);
   }
   return false;

@@ -62,7 +62,7 @@ class Chain(harness.AgentTest):
         firsts = list(dict.fromkeys(got))
         self.assertEqual(firsts, lines)
 
-    def test_a_receiver_that_stops_in_order_and_comes_back_has_everything_once(self):
+    def test_a_receiver_that_stops_in_order_and_comes_back_has_everything(self):
         receiver = self.start_receiver()
         sender = self.start(SENDER % (receiver.port, ""))
         lines = self.lines(30000)
@@ -76,6 +76,7 @@ class Chain(harness.AgentTest):
         sender.wait_delivered("up", len(lines))
         got = receiver.lines("received.jsonl")
         self.assertEqual(list(dict.fromkeys(got)), lines)
+        self.assertLessEqual(len(got) - len(lines), 2 * 200)  # what it had no time to answer
 
     def test_a_receiver_that_answers_late_is_asked_again_and_takes_it_once(self):
         """Its sink is stuck for longer than the sender waits for an answer."""

@@ -108,14 +108,20 @@ class HttpSource(harness.AgentTest):
         with socket.create_connection(("127.0.0.1", self.port)) as sock:
             sock.sendall(head + harness.as_bytes(lines))
             agent.wait_status(lambda s: s["journal"]["state"] == "full", "journal full")
+        self.assertEqual(self.post(log("x"))[0], 503)  # nothing is begun while the journal is full
+        self.assertEqual(self.answer_headers["Retry-After"], "1")
         answers = []
-        again = threading.Thread(target=lambda: answers.append(self.post(harness.as_bytes(lines), {"Idempotency-Key": "k"})))
+
+        def ask_until_taken():
+            while not answers or answers[-1][0] == 503:
+                answers.append(self.post(harness.as_bytes(lines), {"Idempotency-Key": "k"}))
+        again = threading.Thread(target=ask_until_taken)
         again.start()
         got = b""
         while got.count(b"\n") < len(lines):
             got += os.read(read_end, 1 << 20)
         again.join()
-        self.assertEqual(answers, [(200, {"records": 3000, "rejected": 0, "duplicate": True})])
+        self.assertEqual(answers[-1], (200, {"records": 3000, "rejected": 0, "duplicate": True}))
         self.assertEqual(agent.lines(), lines)
 
     def test_what_it_refuses(self):
@@ -150,6 +156,10 @@ class HttpSource(harness.AgentTest):
         n = len(line)
         for what, text, code in [
             ("two lengths", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nContent-Length: 5\r\n\r\n" % n + line, b"400"),
+            ("two equal lengths", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nContent-Length: %d\r\n\r\n" % (n, n) + line, b"400"),
+            ("an endless chunk extension", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * (40 << 10), b"413"),
+            ("endless trailers", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: " + b"b" * (40 << 10), b"413"),
+            ("mostly chunk headers", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;%s\r\n \r\n" % (b"x" * 4000) * 2200, b"413"),
             ("length and chunks", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % n + line, b"400"),
             ("unknown coding", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"400"),
             ("bare line feeds", b"POST / HTTP/1.1\nHost: x\nContent-Length: %d\n\n" % n + line, b"400"),
@@ -168,6 +178,63 @@ class HttpSource(harness.AgentTest):
         cut = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (n + 5) + line
         self.assertEqual(self.raw(cut, half_close=True), b"")  # not whole: nothing is taken, nothing is answered
         self.assertEqual(agent.lines(), [])
+
+    def test_line_breaks_within_a_json_text_never_end_a_record(self):
+        agent = self.start_http(", stamp: true")
+        forged = '{"stream":"log","ts":"x","message":"forged","_peer":{"uid":0,"pid":1}}'
+        body = '{"stream":"log",\r\n "ts":"x","x":\n%s\n}' % forged
+        json_type = {"Content-Type": "application/json; charset=utf-8"}
+        self.assertEqual(self.post(body, json_type)[1], {"records": 1, "rejected": 0, "duplicate": False})
+        self.assertEqual(len(agent.lines()), 1)
+        self.assertEqual(agent.records()[0]["x"]["message"], "forged")
+        self.assertEqual(agent.records()[0]["_peer"], {"uid": None, "pid": None})
+        self.assertEqual(self.post('{"stream":"log","message":"a\nb"}', json_type)[1]["rejected"], 1)
+        self.assertEqual(self.post('[{"stream":"log",\n"message":"\\"\\\\"\n},\n{"stream":"log","message":"y"}\n]', json_type)[1]["records"], 2)
+        self.assertEqual([r.get("message") for r in agent.records()[1:]], ['"\\', "y"])
+        too_long = compact({"stream": "log", "message": "y" * (300 << 10)})
+        self.assertEqual(self.post(too_long, json_type)[1], {"records": 1, "rejected": 1, "duplicate": False})
+        self.assertEqual(agent.source("web")["rejected"], {"bad_json": 1, "too_long": 1})
+
+    def test_only_application_json_is_one_text(self):
+        agent = self.start_http()
+        body = harness.as_bytes([log("a"), log("b")])
+        for kind in ("application/jsonl", "application/x-ndjson", "application/json-seq", "text/plain", "application/jsonlines"):
+            self.assertEqual(self.post(body, {"Content-Type": kind})[1]["records"], 2, kind)
+        self.assertEqual(len(agent.lines()), 10)
+
+    def test_a_flood_of_bad_lines_does_not_hold_up_the_others(self):
+        agent = self.start_http()
+        flood = threading.Thread(target=lambda: self.post(gzip.compress(b"x\n" * 500_000), {"Content-Encoding": "gzip"}))
+        flood.start()
+        wait_for(lambda: agent.source("web")["rejected"].get("bad_json", 0) > 0, "the flood has begun")
+        agent.send_plain([log("in between")])
+        self.assertLess(agent.source("web")["rejected"]["bad_json"], 500_000)  # it was not made to wait for the end
+        flood.join()
+        self.assertEqual(agent.source("web")["rejected"]["bad_json"], 500_000)
+
+    def test_changed_credentials_hold_for_connections_that_are_open(self):
+        agent = self.start_http(', auth: {bearer: "${file:@/token}"}', config=self.with_file("token", "old"))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=harness.DEADLINE_S)
+
+        def post(token):
+            connection.request("POST", "/", log("x"), {"Authorization": "Bearer " + token})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+        self.assertEqual(post("old"), 200)
+        self.write("token", "new")
+        self.assertEqual(self.weir("reload").returncode, 0)
+        self.assertEqual(post("new"), 200)
+        self.assertEqual(post("old"), 401)
+        connection.close()
+
+    def with_file(self, name, text):
+        self.write(name, text)
+        return CONFIG
+
+    def test_two_listeners_take_the_same_path(self):
+        two = harness.ALL_TO_FILE + 'listen: {a: {type: http, bind: "127.0.0.1:0"}, b: {type: http, bind: "127.0.0.1:0"}}\n'
+        self.assertEqual(len(self.start(two).addresses), 2)
 
     def test_sigterm_answers_what_has_come(self):
         agent = self.start_http()

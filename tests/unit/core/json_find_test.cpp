@@ -72,6 +72,15 @@ std::string_view walked(std::string_view object, std::string_view key) {
 
 }  // namespace
 
+TEST_CASE("find_key finds a key behind many of the same name that are not the object's own") {
+  std::string text = "{\"x\":[";
+  for (int i = 0; i < 1000; ++i) text += "{\"level\":1},";
+  text += "{}],\"level\":2}";
+  const std::string padded = text + std::string(64, '\0');
+  CHECK(json::find_key({padded.data(), text.size()}, "level") == "2");
+  CHECK(json::find_key({padded.data(), text.size()}, "status").empty());
+}
+
 TEST_CASE("find_key finds what a walk over all members finds, whatever the strings hold") {
   size_t found = 0;
   for (uint32_t seed = 1; seed <= 20'000; ++seed) {

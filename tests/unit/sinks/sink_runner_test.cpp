@@ -124,6 +124,7 @@ TEST_CASE("a sink that wants full steps gets them of what passes, not of what wa
   REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
   b.runner.stop();
   CHECK(b.sink->taken.size() + b.sink->refused.size() == 100);
+  for (size_t i = 0; i + 1 < b.sink->sizes.size(); ++i) CHECK(b.sink->sizes[i] % 10 == 0);
 }
 
 TEST_CASE("slices of traces: business logic, platform internals, and their other names") {
