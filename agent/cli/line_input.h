@@ -37,6 +37,8 @@ class LineInput {
   bool done() const { return current_ >= inputs_.size() && begin_ == buffer_.size(); }
   /// What to wait for before fill(); -1 when done.
   int fd() const { return current_ < inputs_.size() ? inputs_[current_].fd.get() : -1; }
+  /// Nothing more is read: what there is of the last line counts as one.
+  void cut() { ended_ = true; }
   /// One read, blocking. Error: of reading; that input is over.
   Result<void> fill();
 

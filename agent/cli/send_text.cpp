@@ -252,7 +252,11 @@ class TextTransfer {
 
   /// With back-pressure the end is waited for as long as it takes, unless somebody wants us to stop.
   void check_end() {
-    if (read_until_ns_ > 0 && now_ns_ >= read_until_ns_) stop_reading();
+    if (read_until_ns_ > 0 && now_ns_ >= read_until_ns_ && !stop_reading_) {
+      if (!input_.done() && !session_.ready())
+        result_.failure = "stopped while the agent was away: what waited in the pipe was not read";
+      stop_reading();
+    }
     if (session_.acknowledged() != acknowledged_) {
       acknowledged_ = session_.acknowledged();
       progress_ns_ = now_ns_;
@@ -264,6 +268,7 @@ class TextTransfer {
   /// What was read still counts, whatever there is room for.
   void stop_reading() {
     if (std::exchange(stop_reading_, true)) return;
+    input_.cut();
     while (const std::optional<InputLine> line = input_.next()) records_.take(*line, read_ns_);
   }
 

@@ -336,6 +336,15 @@ std::string_view guess_level(std::string_view line) {
   return TokenWalk(text).level();
 }
 
+bool begins_with_level(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == text.npos) return false;
+  text.remove_prefix(first);
+  const size_t end = std::min(text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), text.size());
+  const bool ends_there = end == text.size() || one_of(text[end], " :]|");
+  return ends_there && !level_of(text.substr(0, end)).empty();
+}
+
 std::optional<int64_t> leading_time(std::string_view text) {
   if (text.starts_with('[')) text.remove_prefix(1);
   if (text.size() < 20 || text[4] != '-' || text[7] != '-' || !one_of(text[10], "Tt ") || text[13] != ':' ||
@@ -348,10 +357,10 @@ std::optional<int64_t> leading_time(std::string_view text) {
   parts.tm_hour = digits(text, 11, 2);
   parts.tm_min = digits(text, 14, 2);
   parts.tm_sec = digits(text, 17, 2);
-  if (parts.tm_year < 70 || parts.tm_year > 362 || parts.tm_mon < 0 || parts.tm_mon > 11 ||
+  if (parts.tm_year < 70 || parts.tm_year > 361 || parts.tm_mon < 0 || parts.tm_mon > 11 ||
       parts.tm_mday < 1 || parts.tm_hour < 0 || parts.tm_hour > 23 || parts.tm_min < 0 || parts.tm_min > 59 ||
       parts.tm_sec < 0 || parts.tm_sec > 59)
-    return std::nullopt;  // years from 2263 on do not fit in nanoseconds
+    return std::nullopt;  // years from 2262 on do not all fit in nanoseconds
   const int day = parts.tm_mday;
   int64_t ns = int64_t(timegm(&parts)) * 1'000'000'000;
   if (parts.tm_mday != day) return std::nullopt;  // the 30th of February
@@ -365,7 +374,9 @@ std::optional<int64_t> leading_time(std::string_view text) {
   }
   const std::optional<int64_t> zone = take_zone(text);
   if (!zone || !(text.empty() || one_of(text[0], " \t]:|"))) return std::nullopt;
-  return ns - *zone * 1'000'000'000;
+  ns -= *zone * 1'000'000'000;
+  if (ns < 0) return std::nullopt;  // before 1970, in a zone east of Greenwich
+  return ns;
 }
 
 bool is_exception_line(std::string_view line) {

@@ -13,6 +13,9 @@ namespace weir::cli {
 /// allocation.
 std::string_view guess_level(std::string_view line_untrusted);
 
+/// ` INFO`, `  WARN:`: is the first word, behind white space, a level in capitals?
+bool begins_with_level(std::string_view line_untrusted);
+
 /// The time at the beginning of the line, when it is in RFC 3339 form with its zone (`[` before it is
 /// allowed): nanoseconds since the epoch.
 std::optional<int64_t> leading_time(std::string_view line_untrusted);

@@ -166,6 +166,7 @@ bool TextRecords::take_object(const InputLine& line) {
     if (add_service) padded_.append(comma).append(service_member_);
     padded_ += '}';
   }
+  if (fields_.member_count + unsigned(add_stream) + unsigned(add_service) > kObjectKeysMax) return false;
   if (padded_.size() > record_bytes_max_) return false;
   output_({padded_, line.file, line.line, 1});
   return true;
@@ -181,7 +182,11 @@ bool TextRecords::continues(std::string_view text) {
     case Fold::lines:
       break;
   }
-  if (text.starts_with(' ') || text.starts_with('\t')) return indented_ = true;
+  if (text.starts_with(' ') || text.starts_with('\t')) {
+    // log4j's `%5p` aligns levels to the right.
+    if (begins_with_level(text)) return false;
+    return indented_ = true;
+  }
   if (text == kTraceback && (level_ == "error" || level_ == "fatal")) {
     fold_ = Fold::traceback;
     return true;

@@ -148,6 +148,19 @@ void check_sizes(const Node& tree, const Config& config, Report& report) {
       "must be at least twice limits.record_bytes_max: write " + format_bytes(2 * record) + " or more");
 }
 
+void check_redaction(const Node& tree, const Config& config, Report& report) {
+  if (!config.quarantine.boolean("raw")) return;
+  for (Stream stream : kStreams) {
+    const Node* node = find_path(tree, {"streams", stream_name(stream), "redact"});
+    if (!node || !node->is_map()) continue;
+    report.note(
+        node->where, path_of(*node, "streams." + std::string(stream_name(stream)), "redact"),
+        "refused records cannot be redacted: the quarantine keeps them as they came, unless you write "
+        "quarantine: {raw: false}");
+    return;
+  }
+}
+
 void check_whitelists(const Node& tree, Report& report) {
   for (Stream stream : kStreams) {
     const Node* node = find_path(tree, {"streams", stream_name(stream), "context_diff"});
@@ -169,6 +182,7 @@ void check_whitelists(const Node& tree, Report& report) {
 void cross_check(const Node& tree, const Config& config, Report& report) {
   check_sizes(tree, config, report);
   check_whitelists(tree, report);
+  check_redaction(tree, config, report);
   check_paths(tree, config, report);
   check_addresses(tree, config, report);
   // With a file that could not be read, a name that seems unknown may well be known there.

@@ -2,10 +2,14 @@
 
 #include "agent/config/section.h"
 #include "agent/core/json.h"
+#include "agent/core/text.h"
+#include "agent/decode/reserved.h"
 
 /// The rules of a stream that change or drop its records: set, redact, sample.
 namespace weir::config {
 namespace {
+
+constexpr size_t kReplaceBytesMax = 64;  // it may stand for each character of a record
 
 bool is_json_number(std::string_view text) {
   const auto digits = [&] {
@@ -36,6 +40,20 @@ std::string json_value(const Node& node) {
   return out;
 }
 
+/// What a reference puts in ends up in records: it must be text. Reports and answers false where it is not.
+bool check_text(const Node& node, const std::string& path, Report& report) {
+  if (is_utf8(node.text)) return true;
+  report.error(node.where, path, "is not UTF-8, and records must be");
+  return false;
+}
+
+/// Another weir agent, or whoever checks types, does not take text in these (records.md section 7).
+bool is_no_text(std::string_view field) {
+  using namespace decode;
+  return std::ranges::any_of(
+      kReservedRules, [&](const Reserved& r) { return r.name == field && (r.allowed & kString) == 0; });
+}
+
 /// One path inside of another: the outer one would be a value and an object at once.
 void check_nesting(const SetOptions& options, const std::vector<const Entry*>& written,
                    const std::string& path, Report& report) {
@@ -55,7 +73,11 @@ void check_names(const std::vector<std::string>& names, std::string_view option,
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string& name = names[i];
     const std::string at = join_path(path, option) + "[" + std::to_string(i) + "]";
-    if (option == "patterns") {
+    if (option == "patterns" && !list->items[i].reference.empty()) {
+      report.error(
+          list->items[i].where, at,
+          "a reference is not taken here: its value would be read as a regular expression, and shown");
+    } else if (option == "patterns") {
       if (const std::string mistake = check_pattern(name); !mistake.empty())
         report.error(list->items[i].where, at, mistake);
     } else if (name.empty()) {
@@ -63,6 +85,12 @@ void check_names(const std::vector<std::string>& names, std::string_view option,
     } else if (option == "paths" &&
                (name.front() == '.' || name.back() == '.' || name.find("..") != name.npos)) {
       report.error(list->items[i].where, at, "is not a path: write names with single dots between them");
+    } else if (is_no_text(name)) {
+      report.note(
+          list->items[i].where, at,
+          name +
+              " becomes text here: another weir agent refuses such a record as bad_field. Name what is "
+              "in it where you can");
     } else if (option == "keys" && name.find('.') != name.npos) {
       report.note(list->items[i].where, at,
                   "is the name of one key, dots and all: a place inside of objects belongs under paths");
@@ -88,6 +116,7 @@ SetOptions read_set(const Node& node, const std::string& path, Report& report) {
                        : "must be one value, not a list");
       continue;
     }
+    if (!check_text(entry.value, at, report)) continue;
     SetOptions::Entry field{entry.key, json_value(entry.value)};
     if (const std::string refused = refuse_set(field.path, field.value); !refused.empty()) {
       report.error(entry.where, at, refused);
@@ -108,6 +137,11 @@ RedactOptions read_redact(const Node& node, const std::string& path, Report& rep
   const Settings read = section.settings(redact_section().options);
   section.finish();
   RedactOptions out{read.list("keys"), read.list("paths"), read.list("patterns"), read.text("replace")};
+  if (const Node* replace = node.find("replace"); replace && replace->is_scalar()) {
+    const std::string at = path_of(*replace, path, "replace");
+    if (check_text(*replace, at, report) && out.replace.size() > kReplaceBytesMax)
+      report.error(replace->where, at, "must be at most " + std::to_string(kReplaceBytesMax) + " bytes");
+  }
   check_names(out.keys, "keys", node, path, report);
   check_names(out.paths, "paths", node, path, report);
   check_names(out.patterns, "patterns", node, path, report);

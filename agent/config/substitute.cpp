@@ -114,6 +114,15 @@ Result<std::string> expand(std::string_view text, int depth) {
   return out;
 }
 
+bool holds_reference(std::string_view text) {
+  for (size_t i = 0; i + 1 < text.size(); ++i) {
+    if (text[i] != '$') continue;
+    if (text[i + 1] == '{') return true;
+    if (text[i + 1] == '$') ++i;
+  }
+  return false;
+}
+
 }  // namespace
 
 void substitute(Node& node, const std::string& path, Report& report) {
@@ -123,7 +132,7 @@ void substitute(Node& node, const std::string& path, Report& report) {
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.
     node.unusable = !value;
-    if (value && node.text.find("${") != std::string::npos) node.reference = node.text;
+    if (value && holds_reference(node.text)) node.reference = node.text;
     if (value) node.text = std::move(*value);
   }
   for (size_t i = 0; i < node.items.size(); ++i)

@@ -31,7 +31,9 @@ const Clock& system_clock() {
 }
 
 char* format_rfc3339(char* out, int64_t wall_ns) {
+  int64_t rest = wall_ns % 1'000'000'000;
   time_t seconds = wall_ns / 1'000'000'000;
+  if (rest < 0) rest += 1'000'000'000, --seconds;
   tm parts;
   gmtime_r(&seconds, &parts);
   std::memcpy(out, "0000-00-00T00:00:00.000000000Z", 30);
@@ -41,7 +43,7 @@ char* format_rfc3339(char* out, int64_t wall_ns) {
   put_digits(out + 11, parts.tm_hour, 2);
   put_digits(out + 14, parts.tm_min, 2);
   put_digits(out + 17, parts.tm_sec, 2);
-  put_digits(out + 20, wall_ns % 1'000'000'000, 9);
+  put_digits(out + 20, rest, 9);
   return out + 30;
 }
 

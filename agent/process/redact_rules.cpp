@@ -10,9 +10,9 @@
 namespace weir {
 namespace {
 
-/// Searching goes on behind each match, and may look at all of the text each time. Texts of up to 8 KiB never
-/// get there.
-constexpr size_t kSearchedBytesMax = 64 << 20;
+/// Searching goes on behind each match, and may look at all of the text each time. Texts of up to 16 KiB
+/// never get there.
+constexpr size_t kSearchedBytesMax = 256 << 20;
 
 re2::RE2::Options options() {
   re2::RE2::Options out;
@@ -32,7 +32,11 @@ std::string check_pattern(std::string_view pattern) {
   if (pattern.empty()) return "is empty";
   const re2::RE2 regex(piece(pattern), options());
   if (!regex.ok()) return "not a regular expression of RE2: " + regex.error();
-  if (re2::RE2::FullMatch("", regex))
+  re2::StringPiece match;
+  const re2::StringPiece sample("a b");
+  const bool only_places =
+      regex.Match(sample, 0, sample.size(), re2::RE2::UNANCHORED, &match, 1) && match.empty();
+  if (re2::RE2::FullMatch("", regex) || only_places)
     return "matches empty text, that is everywhere: make something of it required";
   return {};
 }
@@ -63,12 +67,14 @@ bool NameSet::contains_part(std::string_view path) const {
 
 PatternSet::PatternSet(const std::vector<std::string>& patterns) {
   std::string any;
+  bool joinable = patterns.size() > 1;
   for (const std::string& text : patterns) {
     patterns_.push_back(std::make_unique<const re2::RE2>(text, options()));
     WEIR_CHECK(patterns_.back()->ok());
     any += (any.empty() ? "(?:" : "|(?:") + text + ")";
+    if (text.find("\\Q") != text.npos) joinable = false;  // it may go on over whatever follows it
   }
-  if (patterns.size() < 2) return;
+  if (!joinable) return;
   any_ = std::make_unique<const re2::RE2>(any, options());
   if (!any_->ok()) any_ = nullptr;
 }

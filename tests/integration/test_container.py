@@ -134,6 +134,18 @@ class Container(harness.AgentTest):
         self.assertEqual(code, 0, self.proc.stderr.read())
         self.assertLess(took, STOP_S)
 
+    def test_issuers_are_where_openssl_looks_for_them(self):
+        """OPENSSLDIR is built into the library; without the file an https sink would trust nobody."""
+        self.run_image()
+        pid = self.agent_pid()
+        self.wait_ready()
+        place = subprocess.run(["openssl", "version", "-d"], stdout=subprocess.PIPE, check=True).stdout.decode().split('"')[1]
+        link = self.tree + place + "/cert.pem"
+        target = self.tree + os.readlink(link)
+        with open(target, encoding="utf-8") as f:
+            self.assertIn("BEGIN CERTIFICATE", f.read())
+        self.stop(pid)
+
     def test_the_health_check_tells_a_healthy_one_from_one_that_hangs(self):
         self.run_image()
         pid = self.agent_pid()

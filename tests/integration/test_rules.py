@@ -26,7 +26,7 @@ sinks:
 """
 GOOD = [
     {"stream": "trace", "trace_id": "1", "ctx_before": {"password": CANARY, "user": {"ssn": CANARY + "1"}},
-     "ctx_after": {"password": [CANARY], "user": {"ssn": CANARY + "2"}, "long": "x" * 18 + CANARY}},
+     "ctx_after": {"password": [CANARY], "user": {"ssn": CANARY + "2"}}},
     {"stream": "trace", "trace_id": "2", "ctx": {"secret": {CANARY: CANARY}, "note": "is " + CANARY}},
     {"stream": "trace", "trace_id": "2", "ctx_set": {"user": {"ssn": {CANARY: 1}}}},
     {"stream": "trace", "trace_id": "2", "ctx_unset": ["secret"]},

@@ -382,6 +382,23 @@ class Signals(harness.AgentTest):
         pipe.proc.send_signal(signal.SIGINT)
         self.assertEqual(pipe.proc.wait(harness.DEADLINE_S), 0, "all that was read had arrived")
 
+    def test_a_last_line_without_line_feed_counts_when_reading_is_ended(self):
+        agent, pipe = self.start_pipe()
+        before = agent.sink()["delivered"]
+        pipe.write("whole\nnot wh")
+        agent.wait_delivered("out", before + 1)
+        pipe.proc.send_signal(signal.SIGTERM)  # the pipe stays open: it ends after the time for last words
+        self.assertEqual(pipe.proc.wait(harness.DEADLINE_S), 0)
+        agent.wait_delivered("out", before + 2)
+        self.assertEqual(agent.records()[-1]["message"], "not wh")
+
+    def test_what_waits_in_the_pipe_while_the_agent_is_away_is_not_called_taken(self):
+        agent, pipe = self.start_pipe()
+        agent.stop()
+        pipe.write("two\nthree\n")
+        pipe.proc.send_signal(signal.SIGTERM)  # it goes on for its last words, then ends
+        self.assertEqual(pipe.proc.wait(harness.DEADLINE_S), 1)
+
     def test_the_second_one_ends_waiting_for_an_agent_and_says_what_is_lost(self):
         agent, pipe = self.start_pipe()
         agent.signal(signal.SIGKILL)

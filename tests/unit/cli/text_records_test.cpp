@@ -134,6 +134,8 @@ TEST_CASE("a fold ends at the first line that does not continue it") {
   CHECK(messages({" a", " b"}) == Strings{" a\n b"});
   CHECK(messages({"a", "", " b", "   ", "c"}) == Strings{"a", " b", "c"});
   CHECK(messages({"a", "}"}) == Strings{"a", "}"});
+  CHECK(messages({"ERROR [main] boom", "\tat x", " INFO [main] fine", " WARN: odd", "  INFORMAL"}) ==
+        Strings{"ERROR [main] boom\n\tat x", " INFO [main] fine", " WARN: odd\n  INFORMAL"});
   CHECK(messages({"INFO fine", "Traceback (most recent call last):", "  f", "E: x"}) ==
         Strings{"INFO fine", "Traceback (most recent call last):\n  f\nE: x"});
   CHECK(messages({"Traceback (most recent call last):", "  f", "12:00 no type"}) ==

@@ -81,6 +81,7 @@ TEST_CASE("patterns stay apart from each other, whatever stands in them") {
     return redact({.patterns = {a, b}}, "{\"v\":\"" + value + "\"}");
   };
   CHECK(both("\\Qa.b", "c", "a.b axb c") == R"({"v":"*** axb ***"})");
+  CHECK(both("\\Qacct.", "\\Qtok\\E[a-z]+", "acct. tokabc") == R"({"v":"*** ***"})");
   CHECK(both("(?i)a", "b", "A B b") == R"({"v":"*** B ***"})");
   CHECK(both("(?P<n>a)", "(?P<n>b)", "ab") == R"({"v":"******"})");
   CHECK(both("a|b", "^c", "c c ab") == R"({"v":"*** c ******"})");
@@ -92,6 +93,7 @@ TEST_CASE("patterns that cannot be used are told apart") {
   CHECK(check_pattern("a(").starts_with("not a regular expression of RE2: missing )"));
   CHECK(check_pattern("(?=a)").starts_with("not a regular expression of RE2"));
   CHECK(check_pattern("a*").starts_with("matches empty text"));
+  CHECK(check_pattern("\\b").starts_with("matches empty text"));
   CHECK(check_pattern("((a{100}){100}){100}").starts_with("not a regular expression of RE2"));
 }
 
