@@ -168,6 +168,7 @@ int run_agent(AgentOptions options) {
   if (!data_directory_is_safe(config.data_dir) || !data_directory_is_safe(config.data_dir + "/quarantine"))
     return kExitFailure;
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (RLIMIT_FSIZE) is an error of that write
   int code = run(config, options);
   log::flush();
   return code;

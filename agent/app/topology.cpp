@@ -122,6 +122,9 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
 Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& options) {
   ApplyReport report;
   // Everything that can fail comes first.
+  if (applied_) {
+    if (auto checked = check_changed_sinks(config); !checked) return tl::unexpected(checked.error());
+  }
   if (auto checked = check_removed_sinks(config, options); !checked) return tl::unexpected(checked.error());
   // At the start nothing may come in before there is something for it to go through.
   if (!applied_) pipe_.call([&] { gate_.close(); });
@@ -222,6 +225,18 @@ Result<Topology::SourcePlan> Topology::plan_sources(const Config& config, ApplyR
     plan.removed.push_back(r.source);
   }
   return plan;
+}
+
+/// At the start a sink without its files is down and the others run; a reload that brings it is refused.
+Result<void> Topology::check_changed_sinks(const Config& config) const {
+  for (const ComponentConfig& c : config.sinks) {
+    const SinkType* type = find_sink_type(c.type);
+    const bool same = std::ranges::any_of(sinks_, [&](const RunningSink& s) { return s.config == c; });
+    if (same || !type->check) continue;
+    if (auto checked = type->check(c.settings); !checked)
+      return fail("sinks." + c.name + ": " + checked.error().message);
+  }
+  return {};
 }
 
 /// A sink may only be taken away when its records are safe: it gets a moment to deliver what was there when

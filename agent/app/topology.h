@@ -80,6 +80,7 @@ class Topology {
     std::vector<std::shared_ptr<Source>> removed;
   };
   Result<SourcePlan> plan_sources(const Config& config, ApplyReport& report);
+  Result<void> check_changed_sinks(const Config& config) const;
   Result<void> check_removed_sinks(const Config& config, const ApplyOptions& options);
   void swap_sinks(const Config& config, const ApplyOptions& options, ApplyReport& report);
   SinkPlace take_draining(const std::string& name);

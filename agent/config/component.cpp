@@ -81,6 +81,10 @@ std::optional<ComponentConfig> read_component(const std::string& name, const Nod
   if (type->validate && complete && report.errors.size() == mistakes) {
     for (auto& [option, text] : type->validate(out.settings)) {
       const Node* at = find_option_node(node, option);
+      const Option* declared = find_option(type->options, option);
+      const bool may_echo = declared && declared->type != OptionType::secret;  // what its value is
+      if (at && !at->reference.empty() && may_echo)
+        text = "what " + at->reference + " holds is not valid here, and is not shown";
       report.error(at ? at->where : node.where, section.path_to(option), std::move(text));
     }
   }

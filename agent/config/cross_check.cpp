@@ -148,6 +148,16 @@ void check_sizes(const Node& tree, const Config& config, Report& report) {
       "must be at least twice limits.record_bytes_max: write " + format_bytes(2 * record) + " or more");
 }
 
+/// One line of the largest size must always fit, however it is cut on its way.
+void check_shares(const Node& tree, const Config& config, Report& report) {
+  if (config.limits.null("per_uid.memory")) return;
+  const int64_t needed = 2 * config.limits.integer("record_bytes_max");
+  if (config.limits.integer("per_uid.memory") >= needed) return;
+  const Node* at = find_path(tree, {"limits", "per_uid", "memory"});
+  report.error(at ? at->where : tree.where, "limits.per_uid.memory",
+               "must be at least twice limits.record_bytes_max: write " + format_bytes(needed) + " or more");
+}
+
 void check_redaction(const Node& tree, const Config& config, Report& report) {
   if (!config.quarantine.boolean("raw")) return;
   for (Stream stream : kStreams) {
@@ -183,6 +193,7 @@ void cross_check(const Node& tree, const Config& config, Report& report) {
   check_sizes(tree, config, report);
   check_whitelists(tree, report);
   check_redaction(tree, config, report);
+  check_shares(tree, config, report);
   check_paths(tree, config, report);
   check_addresses(tree, config, report);
   // With a file that could not be read, a name that seems unknown may well be known there.

@@ -144,6 +144,12 @@ std::optional<OptionValue> read_option(const Option& option, const Node& node, c
   if (option.type == OptionType::secret) return OptionValue(read_secret(node, path, report));
   auto value = parse_option(option, node.text);
   if (value) return *value;
+  if (!node.reference.empty()) {  // what it holds may be a secret
+    report.error(node.where, path,
+                 "must be " + std::string(type_word(option.type)) + "; what " + node.reference +
+                     " holds is not, and is not shown");
+    return std::nullopt;
+  }
   if (is_future(future, node.text))
     report.error(node.where, path, node.text + " is not in this build yet: " + value.error().message);
   else

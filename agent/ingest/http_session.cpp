@@ -28,7 +28,6 @@ constexpr auto kIdleTime = std::chrono::seconds(30);
 constexpr auto kBodyTime = std::chrono::seconds(30);
 constexpr auto kSecuredTime = std::chrono::seconds(8);  // before a sender gives up: ours does after 10 s
 constexpr size_t kBodiesBytesMax = 64 << 20;            // of all connections
-constexpr size_t kRawBytesMax = 2 * kBodyBytesMax;      // chunks of few bytes are mostly header
 constexpr size_t kTurnFrames = 1024, kTurnBytes = 256 << 10;
 constexpr size_t kReadChunk = 64 << 10;
 constexpr size_t kKeyBytesMax = 255;
@@ -43,6 +42,16 @@ std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) c = c >= 'A' && c <= 'Z' ? char(c | 0x20) : c;
   return out;
+}
+
+/// A header that must not stand there twice and does; a length that is a list counts.
+template <class Request>
+std::string named_twice(const Request& request) {
+  for (const char* name : {"Content-Length", "Transfer-Encoding", "Content-Encoding", "Content-Type",
+                           "Authorization", "Idempotency-Key"})
+    if (request.count(name) > 1) return name;
+  const std::string_view length = view(request["Content-Length"]);
+  return length.find(',') == length.npos ? "" : "Content-Length";
 }
 
 /// The media type alone, as `application/json` of `application/json; charset=utf-8`.
@@ -69,7 +78,7 @@ void join_lines(std::string& json) {
 
 std::string basic_header(const Settings& s) {
   if (s.null("auth.basic.user")) return {};
-  std::string out = "Basic ";
+  std::string out = "basic ";
   append_base64(out, s.text("auth.basic.user") + ":" + s.secret("auth.basic.password"));
   return out;
 }
@@ -84,7 +93,7 @@ HttpSession::HttpSession(IngestContext& context, FrameHandler& handler, std::uni
 
 void HttpSession::reconfigure(const Settings& settings) {
   path_ = settings.text("path");
-  bearer_ = settings.null("auth.bearer") ? "" : "Bearer " + settings.secret("auth.bearer");
+  bearer_ = settings.null("auth.bearer") ? "" : "bearer " + settings.secret("auth.bearer");
   basic_ = basic_header(settings);
 }
 
@@ -113,7 +122,7 @@ asio::awaitable<void> HttpSession::serve() {
 asio::awaitable<bool> HttpSession::read_request() {
   parser_.emplace();
   parser_->header_limit(kHeaderBytesMax);
-  parser_->body_limit(kBodyBytesMax);
+  parser_->body_limit(body_bytes_max());
   parser_->eager(true);
   refusal_ = {};
   head_seen_ = false;
@@ -173,11 +182,12 @@ void HttpSession::parse() {
     }
     // What the parser leaves of a body is the beginning of a chunk header or a trailer.
     const bool endless = error == http::error::need_more && head_seen_ && input_.size() > kHeaderBytesMax;
-    if (raw_bytes_ > kRawBytesMax || endless)
+    // Chunks of few bytes are mostly header.
+    if (raw_bytes_ > 2 * body_bytes_max() || endless)
       return refuse(413, "more chunk headers than body, or too much of both; send larger chunks");
     if (error == http::error::need_more) break;
     if (error == http::error::header_limit) return refuse(431, "more than 16 KiB of header");
-    if (error == http::error::body_limit) return refuse(413, "more than 4 MiB of body; send smaller batches");
+    if (error == http::error::body_limit) return refuse(413, "the body is too large; send smaller batches");
     if (error) return refuse(400, "not HTTP/1.1: " + error.message());
     hold(parser_->get().body().size());
     if (*body_bytes_ > kBodiesBytesMax) return refuse_for_now("too many requests at once");
@@ -207,8 +217,10 @@ bool HttpSession::check_head() {
   else if (!authorized())
     refuse(401, "credentials are missing or not right",
            bearer_.empty() ? "WWW-Authenticate: Basic realm=\"weir\"\r\n" : "WWW-Authenticate: Bearer\r\n");
-  else if (request.count("Content-Length") > 1)
-    refuse(400, "one Content-Length at most");
+  else if (const std::string twice = named_twice(request); !twice.empty())
+    refuse(400, "one " + twice + " at most");
+  else if (request.version() == 10 && !transfer.empty())
+    refuse(400, "Transfer-Encoding is not of HTTP/1.0");
   else if (request.method() != http::verb::post)
     refuse(405, "use POST", "Allow: POST\r\n");
   else if (!encoding.empty() && encoding != "identity" && encoding != "gzip")
@@ -222,9 +234,12 @@ bool HttpSession::check_head() {
   return refusal_.status == 0;
 }
 
+/// The scheme is a word of any case (RFC 9110 section 11.1).
 bool HttpSession::authorized() const {
   if (bearer_.empty() && basic_.empty()) return true;
-  const std::string shown = header("Authorization");
+  std::string shown = header("Authorization");
+  const size_t scheme = std::min(shown.find(' '), shown.size());
+  shown.replace(0, scheme, lower(std::string_view(shown).substr(0, scheme)));
   return (!bearer_.empty() && same(shown, bearer_)) || (!basic_.empty() && same(shown, basic_));
 }
 
@@ -272,6 +287,10 @@ asio::awaitable<HttpSession::Answer> HttpSession::take_once(const std::string& k
   const auto now = [] { return system_clock().monotonic_ns(); };
   const auto begin = steady_clock::now();
   while (auto* known = key.empty() ? nullptr : keys.find(key, now())) {
+    if (known->fingerprint != std::hash<std::string_view>()(body)) {
+      refuse(422, "this Idempotency-Key was used for another request");
+      co_return refusal_;
+    }
     if (known->state == IdempotencyKeys::State::done) {
       SourceStats& stats = *producer_.stats;
       stats.received += known->records, stats.accepted += known->records, stats.duplicate += known->records;
@@ -302,12 +321,18 @@ asio::awaitable<HttpSession::Taken> HttpSession::take_begun(const std::string& k
     const void* owner;
     ~Drop() { keys.drop(key, owner); }  // does nothing to one that is done
   } drop{keys, key, this};
-  keys.begin(key, now(), this);
+  const size_t fingerprint = std::hash<std::string_view>()(body);
+  keys.begin(key, now(), this, fingerprint);
   const Taken taken = co_await take(body, whole);
   auto* entry = taken.complete ? keys.find(key, now()) : nullptr;
   if (entry && entry->owner == this)
-    *entry = {IdempotencyKeys::State::done, taken.records, taken.rejected,
-              handler_.journal_mark(),      now(),         this};
+    *entry = {IdempotencyKeys::State::done,
+              taken.records,
+              taken.rejected,
+              handler_.journal_mark(),
+              now(),
+              this,
+              fingerprint};
   co_return taken;
 }
 
@@ -388,6 +413,11 @@ asio::awaitable<void> HttpSession::send_answer(const Answer& answer, bool keep_a
   text += keep_alive ? "\r\n" : "Connection: close\r\n\r\n";
   text += answer.body;
   co_await send(text);
+}
+
+/// One record of the largest size always fits.
+uint64_t HttpSession::body_bytes_max() const {
+  return std::max<uint64_t>(kBodyBytesMax, context_.buffer.record_bytes_max + (64 << 10));
 }
 
 void HttpSession::hold(size_t bytes) {

@@ -72,6 +72,7 @@ class HttpSession final : public Session {
   asio::awaitable<bool> send(std::string_view text);
   asio::awaitable<void> send_answer(const Answer& answer, bool keep_alive);
   std::string header(std::string_view name) const;
+  uint64_t body_bytes_max() const;
   void hold(size_t bytes);
   void refuse(unsigned status, std::string_view detail, std::string header = {});
   void refuse_for_now(std::string_view detail);

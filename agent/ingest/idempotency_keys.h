@@ -18,6 +18,7 @@ class IdempotencyKeys {
     uint64_t mark = 0;                   ///< the journal's end behind it
     int64_t seen_ns = 0;
     const void* owner = nullptr;  ///< whose request is in progress
+    size_t fingerprint = 0;       ///< of its body
   };
   void set_limits(int64_t memory_ns, size_t max) { memory_ns_ = memory_ns, max_ = max; }
 
@@ -30,8 +31,8 @@ class IdempotencyKeys {
     found->second->second.seen_ns = now_ns;
     return &found->second->second;
   }
-  void begin(std::string_view key, int64_t now_ns, const void* owner) {
-    order_.emplace_front(std::string(key), Entry{State::in_progress, 0, 0, 0, now_ns, owner});
+  void begin(std::string_view key, int64_t now_ns, const void* owner, size_t fingerprint) {
+    order_.emplace_front(std::string(key), Entry{State::in_progress, 0, 0, 0, now_ns, owner, fingerprint});
     index_[order_.front().first] = order_.begin();
     forget(now_ns);
   }

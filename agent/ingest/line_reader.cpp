@@ -111,7 +111,7 @@ bool LineReader::last(Line& out) {
 
 void LineReader::put_aside() {
   bool unfinished = scanned_ == end_;
-  if (unfinished && end_ - begin_ > kAsideFree && over_budget()) start_skipping();
+  if (unfinished && end_ - begin_ > kAsideFree && over_budget(end_ - begin_)) start_skipping();
   size_t left = end_ - begin_;
   WEIR_CHECK(begin_ <= scanned_ && scanned_ <= end_);
   if (!skipping_ && skipped_head_.capacity() > 0) skipped_head_ = {};
@@ -130,20 +130,24 @@ void LineReader::put_aside() {
   }
   aside_size_ = left;
   aside_scanned_ = scanned;
+  count_in_share(left);
   begin_ = scanned_ = end_ = 0;
 }
 
-bool LineReader::over_budget() const {
-  return shared_.aside_bytes > 2 * shared_.aside_bytes_max || (share_ && share_->bytes > share_->bytes_max);
+/// Would `bytes` of an unfinished line be too much?
+bool LineReader::over_budget(size_t bytes) const {
+  return shared_.aside_bytes > 2 * shared_.aside_bytes_max ||
+         (share_ && share_->bytes - in_share_ + bytes > share_->bytes_max);
 }
 
-void LineReader::count_aside(ptrdiff_t bytes) {
-  shared_.aside_bytes += size_t(bytes);
-  if (share_) share_->bytes += size_t(bytes);
+void LineReader::count_in_share(size_t bytes) {
+  if (share_) share_->bytes += bytes - in_share_;
+  in_share_ = bytes;
 }
 
 void LineReader::release() {
-  count_aside(-ptrdiff_t(aside_capacity_));
+  shared_.aside_bytes -= aside_capacity_;
+  count_in_share(0);
   if (shared_.turn_of == this) shared_.turn_of = nullptr;
   aside_.reset();
   aside_size_ = aside_capacity_ = aside_scanned_ = 0;
@@ -158,7 +162,7 @@ void LineReader::reserve_aside(size_t bytes) {
   std::unique_ptr<char[]> grown(new char[capacity]);
   std::copy_n(aside_.get(), aside_size_, grown.get());
   aside_ = std::move(grown);
-  count_aside(ptrdiff_t(capacity - aside_capacity_));
+  shared_.aside_bytes += capacity - aside_capacity_;
   aside_capacity_ = capacity;
 }
 

@@ -70,13 +70,14 @@ class LineReader {
       16 << 10;  ///< up to here an unfinished line is copied back to the shared buffer
   void release();
   void reserve_aside(size_t bytes);
-  void count_aside(ptrdiff_t bytes);
-  bool over_budget() const;
+  void count_in_share(size_t bytes);
+  bool over_budget(size_t bytes) const;
   bool skip_line(Line& out, char* line_feed);
   void start_skipping();
 
   ReadBuffer& shared_;
   AsideShare* const share_;
+  size_t in_share_ = 0;   ///< counted there for this one
   char* base_ = nullptr;  ///< the buffer of this turn: the shared one or aside_
   size_t begin_ = 0, scanned_ = 0, end_ = 0;
   size_t line_begin_ = 0;  ///< of the line given last

@@ -24,6 +24,7 @@ using ContextPtr = std::shared_ptr<SSL_CTX>;
 std::string openssl_error() {
   const unsigned long code = ERR_get_error();
   ERR_clear_error();
+  if (ERR_SYSTEM_ERROR(code)) return std::strerror(int(ERR_GET_REASON(code)));
   const char* reason = code ? ERR_reason_error_string(code) : nullptr;
   return reason ? reason : "unknown TLS error";
 }
@@ -71,6 +72,7 @@ class TlsStream final : public ByteStream {
     ssl_ = SSL_new(context_.get());
     if (!ssl_ || SSL_set_fd(ssl_, fd_) != 1) return;
     if (server_) {
+      SSL_set_app_data(ssl_, this);
       SSL_set_accept_state(ssl_);
     } else {
       SSL_set_connect_state(ssl_);
@@ -88,8 +90,19 @@ class TlsStream final : public ByteStream {
     if (!ssl_ || !name_fits_) return {IoStep::Kind::failed, 0, "cannot begin TLS: " + openssl_error()};
     ERR_clear_error();
     const int n = SSL_do_handshake(ssl_);
-    if (n != 1) return problem(n);
-    return check_allowed();
+    return n == 1 ? IoStep{} : problem(n);
+  }
+
+  /// OpenSSL's callback for each certificate of the client's chain: the last one, its own, must hold an
+  /// allowed name. A refusal here is told to the client by an alert.
+  static int check_client(int accepted, X509_STORE_CTX* chain) {
+    if (accepted != 1 || X509_STORE_CTX_get_error_depth(chain) != 0) return accepted;
+    const auto* ssl =
+        static_cast<const SSL*>(X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    const auto* stream = static_cast<const TlsStream*>(SSL_get_app_data(ssl));
+    if (stream->is_allowed(X509_STORE_CTX_get_current_cert(chain))) return 1;
+    X509_STORE_CTX_set_error(chain, X509_V_ERR_HOSTNAME_MISMATCH);
+    return 0;
   }
 
   IoStep read_some(std::span<char> into) override {
@@ -122,18 +135,17 @@ class TlsStream final : public ByteStream {
 
  private:
   bool expect(const std::string& name) {
-    SSL_set_hostflags(ssl_, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    // RFC 9525: the subject's common name is no host name.
+    SSL_set_hostflags(ssl_, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (is_address(name)) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), name.c_str()) == 1;
     return SSL_set_tlsext_host_name(ssl_, name.c_str()) == 1 && SSL_set1_host(ssl_, name.c_str()) == 1;
   }
 
-  IoStep check_allowed() {
-    if (!allowed_ || allowed_->empty()) return {};
-    const X509* certificate = SSL_get0_peer_certificate(ssl_);
-    for (const std::string& name : certificate ? alternative_names(certificate) : std::vector<std::string>{})
-      if (std::find(allowed_->begin(), allowed_->end(), name) != allowed_->end()) return {};
-    broken_ = true;
-    return {IoStep::Kind::untrusted, 0, "none of the certificate's alternative names is allowed here"};
+  bool is_allowed(const X509* certificate) const {
+    if (!allowed_ || allowed_->empty()) return true;
+    return std::ranges::any_of(alternative_names(certificate), [this](const std::string& name) {
+      return std::ranges::find(*allowed_, name) != allowed_->end();
+    });
   }
 
   /// Turns what OpenSSL says of the last call into a step.
@@ -268,7 +280,8 @@ class TlsFromFiles final : public Tls {
       return fail("cannot use the issuers in " + files_.ca + ": " + openssl_error());
     if (server_ && !files_.ca.empty()) {
       SSL_CTX_set_client_CA_list(context.get(), SSL_load_client_CA_file(files_.ca.c_str()));
-      SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+      SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                         TlsStream::check_client);
       static constexpr unsigned char kSession[] = "weir";  // resumption needs a name once clients are checked
       SSL_CTX_set_session_id_context(context.get(), kSession, sizeof kSession - 1);
     }

@@ -28,8 +28,10 @@ OptionTable with_common_options(OptionTable own, std::string_view when_full) {
                  .choices = {"block", "drop_oldest"}});
   own.push_back({.name = "max_lag_bytes",
                  .type = OptionType::bytes,
-                 .sentence = "How far behind the sink may be before `when_full` decides, in bytes of its "
-                             "streams. Null: the journal's size.",
+                 .sentence =
+                     "How far behind the sink may be before `when_full` decides, in bytes of its "
+                     "streams; what one read of a connection brings (256 KiB) is always taken. Null: the "
+                     "journal's size.",
                  .min = 64 << 10,
                  .max = INT64_C(1) << 40,
                  .nullable = true});

@@ -21,8 +21,8 @@ Mistakes validate(const Settings& s) {
   if (!s.null("rotate.keep")) needs_rotation("rotate.keep");
   if (!s.null("rotate.keep_bytes")) needs_rotation("rotate.keep_bytes");
   if (s.text("rotate.compress") != "none") needs_rotation("rotate.compress");
-  if (rotates && !s.null("rotate.max_bytes") && !s.null("rotate.keep_bytes") &&
-      s.integer("rotate.keep_bytes") < s.integer("rotate.max_bytes"))
+  if (rotates && s.text("rotate.compress") == "none" && !s.null("rotate.max_bytes") &&
+      !s.null("rotate.keep_bytes") && s.integer("rotate.keep_bytes") < s.integer("rotate.max_bytes"))
     mistakes.emplace_back("rotate.keep_bytes", "is less than rotate.max_bytes: no rotated file would stay");
   return mistakes;
 }

@@ -62,7 +62,7 @@ void check_auth(const Settings& s, Mistakes& out) {
   if (bearer && (!is_header_value(s.secret("auth.bearer")) || s.secret("auth.bearer").empty()))
     out.emplace_back("auth.bearer",
                      "is empty, or has a line break, a control character, or a space at an end");
-  if (user && s.secret("auth.basic.user").find(':') != std::string::npos)
+  if (user && s.text("auth.basic.user").find(':') != std::string::npos)
     out.emplace_back("auth.basic.user", "must not hold a colon (RFC 7617)");
 }
 
@@ -120,7 +120,7 @@ OptionTable options() {
        .type = OptionType::secret,
        .sentence = "Token for `Authorization: Bearer`. Null: none."},
       {.name = "auth.basic.user",
-       .type = OptionType::secret,
+       .type = OptionType::string,
        .sentence = "User for `Authorization: Basic`. Null: none."},
       {.name = "auth.basic.password", .type = OptionType::secret, .sentence = "The user's password."},
       {.name = "tls.ca",
@@ -184,6 +184,12 @@ const SinkType kHttpSinkType{
      "Forwards records over HTTP or HTTPS, by way of the proxies the environment names.",
      options(),
      validate},
-    make_http};
+    make_http,
+    "drop_oldest",
+    [](const Settings& s) -> Result<void> {
+      auto tls = http_tls(s);
+      if (!tls) return tl::unexpected(tls.error());
+      return {};
+    }};
 
 }  // namespace weir

@@ -24,7 +24,7 @@ std::string authorization_of(const Settings& s) {
   if (!s.null("auth.bearer")) return "Bearer " + s.secret("auth.bearer");
   if (s.null("auth.basic.user")) return {};
   std::string out = "Basic ";
-  append_base64(out, s.secret("auth.basic.user") + ":" + s.secret("auth.basic.password"));
+  append_base64(out, s.text("auth.basic.user") + ":" + s.secret("auth.basic.password"));
   return out;
 }
 
@@ -71,11 +71,14 @@ HttpSink::HttpSink(const Settings& s, const SinkContext& context)
       plan_(uint64_t(s.integer("batch.records")), uint64_t(s.integer("batch.bytes"))) {
   if (!authorization_.empty()) add_with_last_word(mask_, authorization_);
   if (!s.null("auth.basic.password")) mask_.add(s.secret("auth.basic.password"));
-  if (!s.null("auth.basic.user") && s.secret("auth.basic.user").size() > 2)
-    mask_.add(s.secret("auth.basic.user"));
   for (const auto& [name, value] : s.secrets("headers"))
     if (value.shown == "***" || value.shown.find("${") != std::string::npos)  // others are shown anyway
       add_with_last_word(mask_, value.value);
+}
+
+Result<std::shared_ptr<Tls>> http_tls(const Settings& s) {
+  return make_tls_client(
+      {text_or_empty(s, "tls.ca"), text_or_empty(s, "tls.cert"), text_or_empty(s, "tls.key")});
 }
 
 Result<void> HttpSink::open() {
@@ -89,8 +92,7 @@ Result<void> HttpSink::open() {
   e.connect_timeout_ns = settings_.integer("connect_timeout"), e.timeout_ns = settings_.integer("timeout");
   if (e.proxy) mask_.add(e.proxy->password), add_with_last_word(mask_, e.proxy->authorization);
   if (e.url.tls) {
-    auto tls = make_tls_client({text_or_empty(settings_, "tls.ca"), text_or_empty(settings_, "tls.cert"),
-                                text_or_empty(settings_, "tls.key")});
+    auto tls = http_tls(settings_);
     if (!tls) return tl::unexpected(tls.error());
     e.tls = std::move(*tls);
     e.server_name = settings_.null("tls.server_name") ? e.url.host : settings_.text("tls.server_name");

@@ -68,6 +68,9 @@ class HttpSink final : public Sink {
   int64_t last_start_ns_ = 0;  ///< of a request
 };
 
+/// The sink's certificates. Error: the file and what is wrong with it.
+Result<std::shared_ptr<Tls>> http_tls(const Settings& settings);
+
 extern const SinkType kHttpSinkType;
 
 }  // namespace weir

@@ -8,6 +8,7 @@
 
 #include "agent/core/json.h"
 #include "agent/core/stream.h"
+#include "agent/process/expression.h"
 #include "agent/sinks/pretty_fields.h"
 
 namespace weir {
@@ -138,6 +139,10 @@ class PrettyLine {
     const std::string_view key = stream == Stream::log ? "level" : "severity";
     const bool has_level = stream == Stream::log || stream == Stream::monitoring;
     std::string word = has_level ? fields_.text(key) : std::string(stream_name(stream));
+    constexpr std::string_view kLevels[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"};
+    const std::string_view raw = fields_.raw(key);
+    const int severity = stream == Stream::log && !raw.empty() ? level_severity(raw) : 0;
+    if (severity > 0) return std::string(kLevels[size_t(severity - 1) / 4]);
     if (word.empty()) word = stream == Stream::log ? "-" : stream_name(stream);
     const bool plain =
         std::ranges::all_of(word, [](char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; });

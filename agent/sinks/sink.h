@@ -98,6 +98,8 @@ struct SinkType {
   ComponentType type;
   std::unique_ptr<Sink> (*make)(const Settings& settings, const SinkContext& context);
   std::string_view when_full = "drop_oldest";  ///< the default of that option
+  /// What open() would fail at because of its files; asked before a reload touches anything. May be null.
+  Result<void> (*check)(const Settings& settings) = nullptr;
 };
 
 /// The list of all kinds, in sinks/registry.cpp: the one line a new sink adds.

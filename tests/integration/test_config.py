@@ -252,5 +252,23 @@ sinks:
         self.assert_refused("streams: {trace: {context_diff: {snapshots: 3}}}\n", "snapshots")
 
 
+class Secrets(harness.AgentTest):
+    def test_what_a_reference_holds_is_in_no_error(self):
+        path = self.write_config("""
+streams: {log: {sample: {ratio: "${env:SECRET}"}, sinks: [f]}}
+sinks: {f: {type: file, path: "@/f", where: "${env:SECRET}", rotate: {every: "${env:SECRET}"}, format: "${env:SECRET}"}}
+""")
+        done = self.weir("check", path, env={"SECRET": "s3cret-(value"})
+        self.assertEqual(done.returncode, 78)
+        self.assertEqual(done.stdout.count("is not shown"), 3, done.stdout)
+        self.assertNotIn("s3cret", done.stdout + done.stderr)
+        done = self.weir("check", self.write_config("""
+streams: {log: {sinks: [f]}}
+sinks: {f: {type: file, path: "@/f", where: "${env:SECRET}"}}
+"""), env={"SECRET": "s3cret-(value"})
+        self.assertIn("what ${env:SECRET} holds is not valid here", done.stdout)
+        self.assertNotIn("s3cret", done.stdout + done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

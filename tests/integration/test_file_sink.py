@@ -231,5 +231,18 @@ sinks: {t: {type: jsonl, path: "@/t.jsonl"}, l: {type: jsonl, path: "@/l.jsonl"}
         agent.stop()
 
 
+class Limits(harness.AgentTest):
+    def test_a_file_at_the_process_limit_is_the_sinks_trouble_and_not_the_agents_end(self):
+        import resource
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+        agent = self.start(harness.ALL_TO_FILE, preexec=limit)
+        lines = [harness.log("m%d" % i, note="x" * 100) for i in range(1000)]
+        agent.send_plain(lines)
+        agent.wait_status(lambda s: s["sinks"]["out"]["state"] == "down", "the sink is down")
+        resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        agent.wait_delivered("out", len(lines))
+        self.assertEqual(agent.lines(), lines)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

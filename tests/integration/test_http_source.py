@@ -92,6 +92,7 @@ class HttpSource(harness.AgentTest):
         for _ in range(3):
             self.assertEqual(self.post(body, key)[1], {"records": 3, "rejected": 1, "duplicate": True})
         self.assertEqual(self.post(body, {"Idempotency-Key": "uuid-3-4"})[1]["duplicate"], False)
+        self.assertEqual(self.post(log("another"), key)[0], 422)  # else it would be lost behind a 200
         self.assertEqual(len(agent.lines()), 4)
         self.assertEqual(agent.source("web")["duplicate"], 9)
 
@@ -131,6 +132,7 @@ class HttpSource(harness.AgentTest):
         self.assertEqual(self.post(log("x"), good, "/in?a=b")[0], 200)
         self.assertEqual(self.post(log("x"), good, "/other")[0], 404)
         self.assertEqual(self.post(log("x"), {}, "/in")[0], 401)
+        self.assertEqual(self.post(log("x"), {"Authorization": "bEARER s3cret"}, "/in")[0], 200)
         self.assertEqual(self.post(log("x"), {"Authorization": "Bearer s3cres"}, "/in")[0], 401)
         self.assertEqual(self.answer_headers["WWW-Authenticate"], "Bearer")
         self.assertEqual(self.post(None, good, "/in", "GET")[0], 405)
@@ -140,7 +142,7 @@ class HttpSource(harness.AgentTest):
         bomb = gzip.compress(b"\n" * (20 << 20))
         self.assertEqual(self.post(bomb, {**good, "Content-Encoding": "gzip"}, "/in")[0], 413)
         self.assertEqual(self.post(log("x"), {**good, "Idempotency-Key": "k" * 300}, "/in")[0], 400)
-        self.assertEqual(len(agent.lines()), 2)
+        self.assertEqual(len(agent.lines()), 3)
         self.assertNotIn("s3cret", agent.stderr() + json.dumps(agent.status()))
 
     def test_basic_authentication(self):
@@ -160,6 +162,10 @@ class HttpSource(harness.AgentTest):
             ("an endless chunk extension", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * (40 << 10), b"413"),
             ("endless trailers", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: " + b"b" * (40 << 10), b"413"),
             ("mostly chunk headers", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1;%s\r\n \r\n" % (b"x" * 4000) * 2200, b"413"),
+            ("a list of lengths", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d, %d\r\n\r\n" % (n, n) + line, b"400"),
+            ("two keys", b"POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Length: %d\r\n\r\n" % n + line, b"400"),
+            ("two encodings", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % n + line, b"400"),
+            ("chunks in HTTP/1.0", b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
             ("length and chunks", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % n + line, b"400"),
             ("unknown coding", b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"400"),
             ("bare line feeds", b"POST / HTTP/1.1\nHost: x\nContent-Length: %d\n\n" % n + line, b"400"),

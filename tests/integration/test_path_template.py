@@ -206,7 +206,7 @@ class Text(TemplateTest):
         agent = self.start(per_service("{level}.log", "format: text"))
         agent.send_plain([log("slow", level="WARNING", service="orders", logger="db", correlation_id="c-1"), log("hi\nthere\x1b[2J")])
         agent.wait_delivered("out", 2)
-        self.assertEqual(self.files(), {"warn.log": "2026-01-21T10:00:00.000Z WARNING [orders/db] slow  c-1\n",
+        self.assertEqual(self.files(), {"warn.log": "2026-01-21T10:00:00.000Z WARN  [orders/db] slow  c-1\n",
                                         "info.log": "2026-01-21T10:00:00.000Z INFO  [-] hi\\nthere\\u001b[2J  no-correlation\n"})
 
 

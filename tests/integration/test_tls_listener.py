@@ -86,6 +86,9 @@ class TlsListener(harness.AgentTest):
         agent = self.start_tls(', ca: "%s", allow_names: ["spiffe://orders"]' % self.issuer.ca)
         for cert in (None, stranger, foreign, expired):
             self.assert_refused(agent, cert)
+        with self.assertRaises(ssl.SSLError):  # an alert, not just a close
+            with self.connect(agent, stranger) as connection:
+                connection.sock.recv(10)
         with self.connect(agent, friend) as connection:
             connection.hello(client_id="friend")
             connection.send([log("hello")])
@@ -132,6 +135,15 @@ class TlsListener(harness.AgentTest):
         os.link(self.issuer.ca, self.path("later.pem"))
         self.assertEqual(self.weir("reload").returncode, 0)
         self.assert_refused(agent, None)
+
+    def test_a_reload_to_a_sink_without_its_certificates_changes_nothing(self):
+        agent = self.start_tls()
+        up = "sinks:\n  up: {type: http, url: 'https://127.0.0.1:9/', tls: {ca: '%s'}}\n" % self.path("no.pem")
+        self.write_config(CONFIG.replace("sinks:\n", up) % ('cert: "%s", key: "%s"' % (self.cert, self.key)))
+        done = self.weir("reload")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no.pem: No such file", done.stdout + done.stderr)
+        self.assertEqual(list(agent.status()["sinks"]), ["out"])
 
     def test_a_key_with_a_passphrase_is_an_error_and_no_question(self):
         locked = self.path("locked.key")
@@ -191,17 +203,18 @@ class UserShares(harness.AgentTest):
         agent.wait_delivered("out", 1)
 
     def test_unfinished_lines_beyond_the_memory_of_a_user_are_refused(self):
-        agent = self.start(self.LISTEN % "memory: 256KiB")
-        with agent.connect() as a, agent.connect() as b:
-            for connection in (a, b):
+        agent = self.start(self.LISTEN % "memory: 512KiB")
+        with agent.connect() as a, agent.connect() as b, agent.connect() as c:
+            for connection in (a, b, c):
                 connection.hello(client_id=str(id(connection)))
                 connection.send(b'{"stream":"log","message":"' + b"x" * (200 << 10))
-            # The second one does not fit any more: its line is given up, the connection lives on.
-            a.send(b'"}\n')
-            b.send(b'"}\n' + (log("after") + "\n").encode())
-            answers = [a.read_until("ack", "reject"), b.read_until("ack", "reject")]
-            self.assertIn("too_long", [x[-1].get("reason") for x in answers])
-        agent.wait_status(lambda s: s["sources"]["local"]["received"] == 3, "three records")
+            # One of the three does not fit any more: its line is given up, the connection lives on.
+            answers = []
+            for connection in (a, b, c):
+                connection.send(b'"}\n' + (log("after") + "\n").encode())
+                answers.append(connection.read_until("ack", "reject")[-1].get("reason"))
+            self.assertEqual(answers.count("too_long"), 1, answers)
+        agent.wait_status(lambda s: s["sources"]["local"]["received"] == 6, "six records")
         self.assertEqual(agent.source()["rejected"], {"too_long": 1})
 
     def test_what_was_read_without_a_limit_is_not_owed_when_there_is_one(self):

@@ -178,7 +178,7 @@ TEST_CASE("text: a log is time, level, origin, message, attributes and correlati
   CHECK(text(R"({"stream":"log","ts":1795316645000000000,"message":"hi"})") ==
         "2026-11-22T03:04:05.000Z -     [-] hi  no-correlation\n");
   CHECK(text(R"({"stream":"log","level":"Information","logger":"x","msg":"m"})") ==
-        "- INFORMATION [x] m  no-correlation\n");
+        "- INFO  [x] m  no-correlation\n");
 }
 
 TEST_CASE("text: a step with its whole trace id and its diff, however long, is one line") {
