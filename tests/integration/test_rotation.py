@@ -158,7 +158,7 @@ class UnderLoad(RotationTest):
             self.assertEqual(done.returncode, 0, done.stderr)
             agent.signal(signal.SIGUSR1)
         self.finish(agent, senders)
-        self.assertGreater(reloads, 1)
+        self.assertEqual(agent.status()["generation"], reloads + 1)  # a slow, instrumented build comes to one
         agent.stop()
         self.check_whole(self.rotated() + [self.path("out/out.jsonl")])
 
