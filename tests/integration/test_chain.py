@@ -78,6 +78,34 @@ class Chain(harness.AgentTest):
         self.assertEqual(list(dict.fromkeys(got)), lines)
         self.assertLessEqual(len(got) - len(lines), 2 * 200)  # what it had no time to answer
 
+    def test_a_sender_that_is_killed_leaves_no_gap_and_goes_on_after_its_restart(self):
+        """Its journal is memory: what it held is gone with it (README). What it had sent is a beginning, whole and once."""
+        receiver = self.start_receiver()
+        sender = self.start(SENDER % (receiver.port, ""))
+        lines = self.lines(40000)
+        with sender.connect() as producer:
+            feeder = threading.Thread(target=self.feed, args=(producer, lines))
+            feeder.start()
+            sender.wait_delivered("up", 3000)
+            sender.stopped = True
+            sender.kill()
+            feeder.join()
+        wait_for(lambda: receiver.source("collect")["connections"] == 0, "the connection's end")
+        receiver.wait_status(lambda s: s["sinks"]["out"]["lag_records"] == 0, "all written")
+        got = receiver.lines("received.jsonl")
+        self.assertGreaterEqual(len(got), 3000)
+        self.assertEqual(got, lines[:len(got)])
+        again = self.start(SENDER % (receiver.port, ""))
+        again.send_plain([log("after")])
+        again.wait_delivered("up", 1)
+        self.assertEqual(receiver.lines("received.jsonl"), got + [log("after")])
+
+    def feed(self, producer, lines):
+        try:
+            producer.send(lines)
+        except OSError:
+            pass  # the agent is gone
+
     def test_a_receiver_that_answers_late_is_asked_again_and_takes_it_once(self):
         """Its sink is stuck for longer than the sender waits for an answer."""
         read_end, write_end = os.pipe()
