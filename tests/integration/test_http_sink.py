@@ -4,6 +4,7 @@ import collections
 import gzip
 import json
 import re
+import socket
 import threading
 
 import harness
@@ -133,6 +134,10 @@ class Requests(ForwardTest):
 
     def test_a_name_with_several_addresses(self):
         """localhost may be ::1 first, where nobody listens."""
+        try:
+            socket.getaddrinfo("localhost", 80)
+        except socket.gaierror:
+            self.skipTest("this machine does not know localhost (no /etc/hosts)")
         receiver = self.receiver()
         agent = self.forward(receiver, url=receiver.url(host="localhost"))
         self.send_more(agent, receiver, 0)

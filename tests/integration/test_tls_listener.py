@@ -158,7 +158,7 @@ class TlsListener(harness.AgentTest):
         agent = self.start(config)
         port = int(agent.addresses[0].rsplit(":", 1)[1])
         import http.client
-        connection = http.client.HTTPSConnection("localhost", port, context=ssl.create_default_context(cafile=self.issuer.ca), timeout=harness.DEADLINE_S)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, context=ssl.create_default_context(cafile=self.issuer.ca), timeout=harness.DEADLINE_S)
         lines = [log("m%d" % i) for i in range(5000)]
         connection.request("POST", "/", harness.as_bytes(lines))
         self.assertEqual(json.loads(connection.getresponse().read())["records"], 5000)
