@@ -74,9 +74,41 @@ std::strong_ordering compare_magnitudes(const Decimal& a, const Decimal& b) {
   return std::strong_ordering::equal;
 }
 
+/// A number without an exponent and with few digits, as most are: value = units / 10^places.
+struct Plain {
+  int64_t units = 0;
+  int places = 0;
+};
+
+constexpr size_t kPlainBytesMax = 11;  // sign, point and at most nine digits: products of two stay in int64
+constexpr int64_t kPowers[] = {1,       10,        100,        1'000,       10'000,
+                               100'000, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000};
+
+bool parse_plain(std::string_view text, Plain& out) {
+  if (text.size() > kPlainBytesMax) return false;
+  const bool negative = text.front() == '-';
+  int digits = 0;
+  bool fraction = false;
+  for (const char c : text.substr(negative)) {
+    if (c == '.') {
+      fraction = true;
+      continue;
+    }
+    const unsigned digit = unsigned(c) - '0';
+    if (digit > 9 || ++digits > 9) return false;  // an exponent, or too many
+    out.units = out.units * 10 + int64_t(digit);
+    out.places += fraction;
+  }
+  if (negative) out.units = -out.units;
+  return true;
+}
+
 }  // namespace
 
 std::strong_ordering compare_numbers(std::string_view a, std::string_view b) {
+  Plain p, q;
+  if (parse_plain(a, p) && parse_plain(b, q))
+    return p.units * kPowers[q.places] <=> q.units * kPowers[p.places];
   const Decimal x = parse_decimal(a), y = parse_decimal(b);
   const int sign_x = x.zero ? 0 : x.negative ? -1 : 1;
   const int sign_y = y.zero ? 0 : y.negative ? -1 : 1;

@@ -75,6 +75,21 @@ TEST_CASE("skip_value finds the end of every kind of value") {
   }
 }
 
+TEST_CASE("numbers of few digits compare as those of many do") {
+  const std::vector<std::string> numbers{
+      "0",         "-0",           "0.0",         "1",         "1.0",   "10",
+      "9.99",      "-1",           "-0.5",        "0.05",      "0.050", "12345",
+      "123456789", "1234567890",   "99999.9999",  "1e1",       "1E-1",  "0.1",
+      "999999999", "-999999999.0", "0.000000001", "1.00000001"};
+  for (const std::string& a : numbers)
+    for (const std::string& b : numbers) {
+      CAPTURE(a);
+      CAPTURE(b);
+      const long double x = std::stold(a), y = std::stold(b);
+      CHECK(order(a, b) == (x < y ? -1 : x > y ? 1 : 0));
+    }
+}
+
 TEST_CASE("skip_value needs no stack for depth") {
   const std::string deep = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   CHECK(json::skip_value(deep.data()) == deep.data() + deep.size());
