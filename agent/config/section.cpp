@@ -195,7 +195,10 @@ Settings Section::settings(const OptionTable& table) {
         own.back().name.remove_prefix(group.size() + 1);
       }
       --i;
-      Section inner(section(group), path_to(group), future_where_ + "." + std::string(group), report_);
+      const Node* written = section(group);
+      if (written && written->is_map() && written->entries.empty())
+        report_.note(written->where, path_to(group), "is empty: it changes nothing");
+      Section inner(written, path_to(group), future_where_ + "." + std::string(group), report_);
       const Settings nested = inner.settings(own);
       for (const auto& [name, read] : nested.values()) out.set(join_path(group, name), read);
       inner.finish();

@@ -33,3 +33,13 @@ TEST_CASE("a secret is printed as the one reference it came from, else not at al
   CHECK(shown("\"hunter2${env:W_TOKEN}\"") == "bearer: \"***\"");
   CHECK(shown("\"${env:W_TOKEN}hunter2${env:W_TOKEN}\"") == "bearer: \"***\"");
 }
+
+TEST_CASE("an empty group of options is noted: tls: {} is no TLS") {
+  test::TempDir dir;
+  const std::string file = dir / "t.yaml";
+  std::ofstream(file) << "listen: {n: {type: tcp, bind: '127.0.0.1:0', tls: {}}}\n";
+  const auto loaded = load_config({.files = {file}}, listener_component_types(), sink_component_types());
+  REQUIRE(loaded.config);
+  REQUIRE(loaded.config->notes.size() == 1);
+  CHECK(loaded.config->notes[0].find("listen.n.tls: is empty: it changes nothing") != std::string::npos);
+}
