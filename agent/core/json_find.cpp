@@ -55,16 +55,14 @@ const char* find_quoted(const char* p, const char* end, std::string_view key) {
   return end;
 }
 
-/// First brace or bracket of these two kinds (bit 5 tells `[` from `{`) in [p, end), in strings too; end:
-/// none.
-template <char kKind>
-const char* find_raw(const char* p, const char* end) {
+/// First `{` or `[` (bit 5 tells them apart) in [p, end), in strings too; end: none.
+const char* find_opening(const char* p, const char* end) {
   for (; size_t(end - p) >= kBlock; p += kBlock) {
     const __m128i folded = _mm_or_si128(load(p), _mm_set1_epi8(0x20));
-    if (const uint32_t mask = bits(_mm_cmpeq_epi8(folded, _mm_set1_epi8(kKind))); mask != 0)
+    if (const uint32_t mask = bits(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{'))); mask != 0)
       return p + __builtin_ctz(mask);
   }
-  while (p < end && (*p | 0x20) != kKind) ++p;
+  while (p < end && (*p | 0x20) != '{') ++p;
   return p;
 }
 
@@ -99,10 +97,11 @@ int net_depth(const char* p, const char* end) {
 }
 
 /// Is the key at `p` one of the object [begin, end) itself, and not of one within? Counts on the shorter
-/// side.
+/// side; before the key it first looks whether anything has begun at all.
 bool is_own(const char* begin, const char* p, const char* end) {
-  if (p - begin <= end - p) return net_depth(begin, p) == 1;
-  return net_depth(p, end) == -1;
+  if (end - p < p - begin) return net_depth(p, end) == -1;
+  const bool is_long = size_t(p - begin) > 4 * kBlock;
+  return (is_long && find_opening(begin + 1, p) == p) || net_depth(begin, p) == 1;
 }
 
 /// A key that can be told from the end of a string with what may follow that (`,` `:` `}` `]`, white space),
