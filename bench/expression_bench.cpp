@@ -1,6 +1,6 @@
 // Nanoseconds of `where` per record and per comparison.   expression_bench STREAM_FILE...   (mkdata trace|log
-// N FILE) Build: g++ -std=c++20 -O2 -I. bench/expression_bench.cpp libweir_process.a libweir_decode.a
-// libweir_core.a -lcrypto -lre2
+// ./dev build release expression_bench && build/release/expression_bench build/bench/trace-200000.ndjson
+// (made by ./dev bench --count 200000)
 #include <chrono>
 #include <cstdio>
 #include <fstream>

@@ -1,6 +1,6 @@
 // Nanoseconds per trace record of signature + context_diff.   process_bench FILE   (mkdata trace N FILE)
-// Build: g++ -std=c++20 -O2 -I. bench/process_bench.cpp libweir_process.a libweir_decode.a libweir_core.a
-// -lcrypto -lre2
+// ./dev build release process_bench && build/release/process_bench build/bench/trace-200000.ndjson   (made by
+// ./dev bench --count 200000)
 #include <chrono>
 #include <cstdio>
 #include <fstream>
