@@ -28,7 +28,6 @@ void Quarantine::set_raw(bool raw) {
 
 void Quarantine::append_raw(std::string_view head, uint64_t length, bool raw) {
   pending_ += ",\"length\":" + std::to_string(length);
-  head = head.substr(0, kQuarantineRawBytesMax);
   if (!raw) return;
   // A cut at 64 KiB may split a character: what was text stays text.
   std::string_view text = head;
@@ -63,7 +62,7 @@ void Quarantine::add_reject(int64_t wall_ns, const Producer& producer, uint64_t 
   out += ",\"reason\":\"" + std::string(reason_name(fault.reason)) + "\",\"detail\":";
   json::append_quoted(out, fault.detail);
   out += ",\"offset\":" + std::to_string(fault.offset);
-  append_raw(head, length, raw_);
+  append_raw(head.substr(0, kQuarantineRawBytesMax), length, raw_);
   out += "}\n";
   ++pending_lines_;
   if (out.size() > (1 << 20)) write_pending();
@@ -83,7 +82,7 @@ void Quarantine::add_refusal(int64_t wall_ns, std::string_view sink, std::string
   out += ",\"answer\":";
   json::append_quoted(out, answer);
   out += ",\"attempts\":" + std::to_string(attempts) + ",\"offset\":null";
-  append_raw(line, line.size(), true);  // it was on its way out: rules have been applied to it
+  append_raw(line, line.size(), true);  // whole: nobody else has it any more; rules have been applied to it
   out += "}\n";
   ++pending_lines_;
 }

@@ -295,7 +295,7 @@ asio::awaitable<HttpSession::Answer> HttpSession::take_once(const std::string& k
       SourceStats& stats = *producer_.stats;
       stats.received += known->records, stats.accepted += known->records, stats.duplicate += known->records;
       const Taken taken{known->records, known->rejected, true};
-      co_return co_await wait_secured(known->mark, taken, true);
+      co_return co_await wait_secured(known->mark, taken, true, true);
     }
     if (steady_clock::now() - begin > kSecuredTime) {
       refuse_for_now("this request is still being taken on another connection");
@@ -306,7 +306,7 @@ asio::awaitable<HttpSession::Answer> HttpSession::take_once(const std::string& k
   }
   const Taken taken = co_await take_begun(key, body, whole);
   if (!taken.complete) co_return Answer{};
-  co_return co_await wait_secured(handler_.journal_mark(), taken, false);
+  co_return co_await wait_secured(handler_.journal_mark(), taken, false, !key.empty());
 }
 
 /// take() with its key in the table: in progress, then done, or as if it had never come.
@@ -366,11 +366,13 @@ asio::awaitable<HttpSession::Taken> HttpSession::take(std::string_view body, boo
 }
 
 asio::awaitable<HttpSession::Answer> HttpSession::wait_secured(uint64_t mark, const Taken& taken,
-                                                               bool duplicate) {
+                                                               bool duplicate, bool may_come_again) {
   const auto begin = steady_clock::now();
   while (!handler_.is_secured(mark)) {
     const auto waited = steady_clock::now() - begin;
     if (waited > kSecuredTime) {
+      // Without a key it could not be recognised if it came again, so it must not be asked for again.
+      if (!may_come_again) co_return counts(202, taken, duplicate);
       refuse_for_now("its sinks have not written it yet; send it again with the same Idempotency-Key");
       co_return refusal_;
     }
@@ -378,9 +380,13 @@ asio::awaitable<HttpSession::Answer> HttpSession::wait_secured(uint64_t mark, co
         co_await pause(std::chrono::milliseconds(waited < std::chrono::milliseconds(50) ? 1 : 10));
     if (!goes_on) co_return Answer{};
   }
-  co_return Answer{200, "{\"records\":" + std::to_string(taken.records) +
-                            ",\"rejected\":" + std::to_string(taken.rejected) +
-                            ",\"duplicate\":" + (duplicate ? "true" : "false") + "}\n"};
+  co_return counts(200, taken, duplicate);
+}
+
+HttpSession::Answer HttpSession::counts(unsigned status, const Taken& taken, bool duplicate) {
+  return {status, "{\"records\":" + std::to_string(taken.records) +
+                      ",\"rejected\":" + std::to_string(taken.rejected) +
+                      ",\"duplicate\":" + (duplicate ? "true" : "false") + "}\n"};
 }
 
 /// False: the session is to end.

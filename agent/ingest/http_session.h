@@ -67,7 +67,9 @@ class HttpSession final : public Session {
   asio::awaitable<Answer> take_once(const std::string& key, std::string_view body, bool whole);
   asio::awaitable<Taken> take(std::string_view body, bool whole);
   asio::awaitable<Taken> take_begun(const std::string& key, std::string_view body, bool whole);
-  asio::awaitable<Answer> wait_secured(uint64_t mark, const Taken& taken, bool duplicate);
+  asio::awaitable<Answer> wait_secured(uint64_t mark, const Taken& taken, bool duplicate,
+                                       bool may_come_again);
+  static Answer counts(unsigned status, const Taken& taken, bool duplicate);
   asio::awaitable<bool> pause(std::chrono::milliseconds time);
   asio::awaitable<bool> send(std::string_view text);
   asio::awaitable<void> send_answer(const Answer& answer, bool keep_alive);

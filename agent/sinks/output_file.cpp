@@ -120,9 +120,16 @@ OutputFile::Appended OutputFile::append(std::span<const std::string_view> lines)
   Appended out;
   while (out.lines < lines.size()) {
     const std::span rest = lines.subspan(out.lines);
+    const auto too_long = [&] { return size_ > 0 && size_ + rest[0].size() > setup_.max_bytes; };
+    const bool old = setup_.every_ns > 0 && setup_.clock.monotonic_ns() >= old_at_ns();
+    if ((too_long() || old) &&
+        removed()) {  // rotating would let go of the file that shows what is lost with it
+      out.lines -= size_t(std::min<uint64_t>(out.lines, lines_since_open_));
+      if (auto followed = follow(); !followed) return {out.lines, followed.error().message};
+      continue;
+    }
     if (auto rotated = rotate_if_old(); !rotated) return {out.lines, rotated.error().message};
-    const bool too_long = size_ > 0 && size_ + rest[0].size() > setup_.max_bytes;
-    if (too_long && may_rotate()) {
+    if (too_long() && may_rotate()) {
       if (auto rotated = rotate(); !rotated) return {out.lines, rotated.error().message};
     }
     // When a rotation is not possible just now, the file grows: better than losing anything.

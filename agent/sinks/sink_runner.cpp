@@ -225,7 +225,11 @@ bool SinkRunner::open(std::stop_token stop) {
 void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop_token stop) {
   while (!stop.stop_requested()) {
     Delivery d = sink_->deliver(own, stop);
-    keep_refused(own, d.refused);
+    if (!keep_refused(own, d.refused)) {  // they stay in the journal, and what lies behind them with them
+      if (d.refused.front().record > 0) commit(batch, own, d.refused.front().record, 0);
+      back_off("down", "cannot write refused records to the quarantine", kDownMin, kDownMax, stop);
+      return;
+    }
     if (d.kind == Delivery::Kind::delivered) return finish(batch, own, d);
     if (d.done > 0) commit(batch, own, d.done, d.refused.size());
     if (stop.stop_requested()) return;
@@ -263,8 +267,9 @@ void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t r
   changed_.notify_all();
 }
 
-void SinkRunner::keep_refused(const BatchView& batch, const std::vector<Refusal>& refused) {
-  if (refused.empty()) return;
+/// False: the quarantine could not be written.
+bool SinkRunner::keep_refused(const BatchView& batch, const std::vector<Refusal>& refused) {
+  if (refused.empty()) return true;
   uint64_t i = 0;
   size_t n = 0;
   batch.for_each([&](std::string_view line, Stream) {
@@ -273,10 +278,11 @@ void SinkRunner::keep_refused(const BatchView& batch, const std::vector<Refusal>
                             line.substr(0, line.size() - 1));
     ++n;
   });
-  quarantine_.flush();
+  if (!quarantine_.flush()) return false;
   log::sampled(log::Level::warn, "refused." + name_,
                "sink {}: {} records refused for good: {}; they are in the quarantine", name_, refused.size(),
                refused.back().answer);
+  return true;
 }
 
 void SinkRunner::finish(const BatchView& batch, const BatchView& own, const Delivery& delivery) {

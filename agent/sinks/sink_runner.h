@@ -76,7 +76,7 @@ class SinkRunner {
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   int64_t until_due();
   bool open(std::stop_token stop);
-  void keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
+  bool keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
   void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
                 std::stop_token stop, int64_t at_least_ns = 0);

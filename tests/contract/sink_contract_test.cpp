@@ -251,6 +251,43 @@ TEST_CASE("however many operations fail one after the other, nothing is lost, do
     }
 }
 
+/// Removes a file behind its n-th write, as somebody else may.
+class RemovingIo : public FaultyIo {
+ public:
+  std::string victim;
+  int remove_after = 0;
+  ssize_t writev(int fd, const iovec* parts, int count) override {
+    const ssize_t n = FaultyIo::writev(fd, parts, count);
+    if (writes == remove_after) ::unlink(victim.c_str());
+    return n;
+  }
+};
+
+TEST_CASE("a file that is removed within a batch costs nothing of that batch, rotation or not") {
+  TempDir dir;
+  RemovingIo io;
+  const SinkType* type = find_sink_type("file");
+  Settings settings = default_settings(type->type.options);
+  io.victim = dir / "out.jsonl", io.remove_after = 3;  // the third file of this batch
+  settings.set("path", io.victim);
+  settings.set("rotate.max_bytes", int64_t(21));
+  auto journal = make_memory_journal(16 << 20);
+  auto cursor = journal->open_cursor("c", StreamSet::all(), StartAt::end, WhenFull::block);
+  Filler fill(*journal);
+  std::string expected;
+  for (int i = 0; i < 20; ++i) {
+    fill.append(Stream::log, "line " + std::to_string(i));
+    expected += "line " + std::to_string(i) + "\n";
+  }
+  auto sink = type->make(settings, {"under_test", io, system_clock(), nullptr});
+  REQUIRE(sink->open());
+  BatchView batch;
+  REQUIRE(cursor->next(batch, {}, 0, {}));
+  REQUIRE(sink->deliver(batch, {}).kind == Delivery::Kind::delivered);
+  sink->close();
+  CHECK(output_of(io.victim) == expected);
+}
+
 TEST_CASE("a file: one write per record, per n records, one sync per n records") {
   auto writes = [](const Row& row) {
     Bench b(row);

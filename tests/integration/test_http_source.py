@@ -125,6 +125,25 @@ class HttpSource(harness.AgentTest):
         self.assertEqual(answers[-1], (200, {"records": 3000, "rejected": 0, "duplicate": True}))
         self.assertEqual(agent.lines(), lines)
 
+    def test_without_a_key_what_was_taken_is_not_asked_for_again(self):
+        """It could not be recognised: 202, taken and not written by all yet. With a key: 503, and once."""
+        stuck = CONFIG.replace("log: {sinks: [out]}", "log: {sinks: [out, dead]}").replace(
+            "sinks:\n  out:", 'sinks:\n  dead: {type: http, url: "http://127.0.0.1:1/", when_full: block}\n  out:')
+        agent = self.start_http(config=stuck)
+        answers = {}
+
+        def ask(key):
+            answers[key] = self.post(log("m"), {"Idempotency-Key": key} if key else {})
+        threads = [threading.Thread(target=ask, args=(key,)) for key in ("", "k")]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(answers[""], (202, {"records": 1, "rejected": 0, "duplicate": False}))
+        self.assertEqual(answers["k"][0], 503)
+        self.assertEqual(agent.lines(), [log("m")] * 2)
+        agent.stop(exit_code=1)  # the dead sink's records are left behind
+
     def test_what_it_refuses(self):
         agent = self.start_http(', path: /in, auth: {bearer: "${TOKEN}"}', env={"TOKEN": "s3cret"})
         good = {"Authorization": "Bearer s3cret"}

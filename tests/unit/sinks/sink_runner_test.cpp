@@ -2,7 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <sstream>
+#include <thread>
 
 #include "agent/sinks/common_options.h"
 #include "tests/support/journal_fill.h"
@@ -112,6 +116,46 @@ TEST_CASE("each record that passes goes to the sink once and in order, whatever 
     std::sort(got.begin(), got.end()), std::sort(expected.begin(), expected.end());
     CHECK(got == expected);
   }
+}
+
+/// Refuses the first record of all it gets.
+class RefusingSink final : public Sink {
+ public:
+  Result<void> open() override { return {}; }
+  void close() noexcept override {}
+  Delivery deliver(const BatchView&, std::stop_token) override {
+    Delivery d;
+    d.refused = {{0, "no", 1}};
+    return d;
+  }
+};
+
+TEST_CASE(
+    "a refused record is whole in the quarantine, and stays in the journal while that cannot be written") {
+  test::TempDir dir;
+  const std::string place = dir / "q";
+  std::ofstream(place) << "in the way";  // no directory can be made here
+  Quarantine quarantine(system_io(), place, "s.jsonl");
+  auto journal = make_memory_journal(64 << 20);
+  test::Filler fill(*journal);
+  SinkRunner runner(
+      "s", "refusing", {Stream::log}, std::make_unique<RefusingSink>(), nullptr,
+      {journal->open_cursor("s", {Stream::log}, StartAt::end, WhenFull::block), 0, 0, {}, {}, {}}, quarantine,
+      system_clock());
+  const std::string line = "{\"message\":\"" + std::string(200'000, 'x') + "END\"}";
+  REQUIRE(fill.append(Stream::log, line) == AppendResult::taken);
+  runner.start();
+  while (runner.status().state != "down") std::this_thread::yield();
+  CHECK(runner.status().lag_records == 1);
+  std::filesystem::remove(place);
+  REQUIRE(runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  SinkStatus s = runner.status();
+  runner.stop();
+  CHECK(s.quarantined["refused"] == 1);
+  CHECK(s.conservation_error() == 0);
+  std::ostringstream text;
+  text << std::ifstream(place + "/s.jsonl").rdbuf();
+  CHECK(text.str().find("xEND") != std::string::npos);
 }
 
 TEST_CASE("a sink that wants full steps gets them of what passes, not of what was read") {
