@@ -18,7 +18,8 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from run import ROOT, WORK, UnixHTTPConnection, cpu_s, data, machine, time, tool, wait_for
+from machine import ROOT, WORK, cpu, data, machine, tool
+from programs import UnixHTTPConnection, time, wait_for
 
 
 class Dead:
@@ -96,7 +97,7 @@ def measure(binary, kind, count, dead):
     os.close(ready_write)
     try:
         select.select([ready_read], [], [], 20)
-        before = cpu_s(process.pid)
+        before = cpu(process.pid).total_us
         sent = subprocess.run([tool("loadgen"), "unix:%s/in.sock" % directory, data(kind, count), str(count), "1", "batch"], stdout=subprocess.PIPE, check=True)
 
         def sinks():
@@ -109,11 +110,11 @@ def measure(binary, kind, count, dead):
             return status["sinks"]
         wait_for(lambda: sinks()["file"]["delivered"] >= count, "every record in the file", 120)
         seconds = time.monotonic_ns() / 1e9 - json.loads(sent.stdout)["start_ns"] / 1e9
-        cpu = cpu_s(process.pid) - before
+        spent = (cpu(process.pid).total_us - before) / 1e6
         at_end = sinks()
         if any(at_end[name]["delivered"] for name in dead):
             sys.exit("a dead sink has delivered something")
-        return count / seconds, cpu, at_end
+        return count / seconds, spent, at_end
     finally:
         os.close(ready_read)
         process.terminate()
@@ -134,10 +135,10 @@ def main():
     rates, cpus = {True: [], False: []}, {True: [], False: []}
     for _ in range(args.repeat):
         for with_dead in (False, True):
-            rate, cpu, sinks = measure(args.binary, args.kind, args.count, dead.urls if with_dead else {})
+            rate, spent, sinks = measure(args.binary, args.kind, args.count, dead.urls if with_dead else {})
             rates[with_dead].append(rate)
-            cpus[with_dead].append(cpu)
-            print("%-16s %8.0f records/s  %.2f CPU s" % ("four dead sinks" if with_dead else "file alone", rate, cpu), flush=True)
+            cpus[with_dead].append(spent)
+            print("%-16s %8.0f records/s  %.2f CPU s" % ("four dead sinks" if with_dead else "file alone", rate, spent), flush=True)
     for name in dead.urls:
         print("%-12s %-10s %s" % (name, sinks[name]["state"], sinks[name]["last_error"]))
     alone, beside = statistics.median(rates[False]), statistics.median(rates[True])

@@ -1,93 +1,239 @@
-// floor: the least that a receiver between a socket and files can do, for comparison: one thread reads, finds
-// the line feeds, and writes whole lines. It checks nothing, changes nothing, routes nothing.
-//   floor unix:PATH|tcp:PORT FILE...      each file gets every line; ends on SIGTERM
-// Prints "ready ADDRESS" once it listens.
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
+// floor: the least that the agent's work can cost, for comparison. One thread reads, checks every record as
+// the agent does (bench/floor_walk.h), routes it by its stream, and with --diff cuts the contexts of traces
+// to the listed keys and appends their diff as `context_diff: {mode: whitelist}` does. No journal, no reload,
+// no acknowledgements, no counters but one; what it has nothing for (arrays of records, the light form of
+// contexts, values that may be equal though they are spelled differently, strings that would be cut) ends it
+// with a message, so that it is never faster by silence. Its files are those of the agent byte for byte:
+// ./dev bench verify.
+//   floor [--diff KEY,KEY...] unix:PATH|tcp:PORT STREAM=FILE...      ends on SIGTERM and prints how many it
+//   refused
+#include <optional>
 
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
+#include "bench/floor_shape.h"
+#include "bench/receiver.h"
 
 namespace {
 
-constexpr size_t kBufferBytes = 256 * 1024;
+using namespace bench;
 
-struct Connection {
-  std::string partial;  ///< an unfinished last line
-};
+constexpr size_t kRecordBytesMax = 256 << 10;
+constexpr size_t kChunkBytes = 32 << 10;  // so that a chunk and its tokens stay in the cache
+constexpr size_t kUncutBytes = 258;       // longer values may hold a string of more than 256 code points
 
-int listen_on(const std::string& address, std::string& real) {
-  if (address.rfind("unix:", 0) == 0) {
-    sockaddr_un at{};
-    at.sun_family = AF_UNIX;
-    std::strncpy(at.sun_path, address.c_str() + 5, sizeof at.sun_path - 1);
-    unlink(at.sun_path);
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) || listen(fd, 64)) std::exit(1);
-    real = address;
-    return fd;
-  }
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_port = htons(uint16_t(std::atoi(address.c_str() + 4)));
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) || listen(fd, 64)) std::exit(1);
-  socklen_t size = sizeof at;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
-  real = "tcp:127.0.0.1:" + std::to_string(ntohs(at.sin_port));
-  return fd;
+/// Do two values of one key differ? Absent is null.
+bool differ(Part before, Part after) {
+  const std::string_view b = before.begin ? before.text() : "null", a = after.begin ? after.text() : "null";
+  if (b == a) return false;
+  const Type type = type_of(b[0]);
+  if (type != type_of(a[0])) return true;
+  if (type == kObject || type == kArray) beyond("contexts whose objects or arrays differ");
+  const char* unsure = type == kString ? "\\" : ".eE-";
+  if ((type == kString || type == kNumber) &&
+      (b.find_first_of(unsure) != b.npos || a.find_first_of(unsure) != a.npos))
+    beyond("values that may be equal though they are spelled differently");
+  return true;
 }
 
-void write_all(int fd, const char* data, size_t bytes) {
-  while (bytes > 0) {
-    const ssize_t n = write(fd, data, bytes);
-    if (n < 0) std::exit(1);
-    data += n, bytes -= size_t(n);
+class Floor {
+ public:
+  Floor(std::optional<std::vector<std::string>> listed, std::vector<int> (&files)[kStreams])
+      : diff_(listed), listed_(listed.value_or(std::vector<std::string>())), walk_(listed_), files_(files) {
+    for (const std::string& key : listed_) quoted_.push_back("\"" + key + "\":{\"before\":");
   }
+
+  void on_lines(char* begin, size_t bytes) {
+    if (diff_ && rendered_.size() < 3 * bytes) rendered_.resize(3 * bytes);
+    out_ = rendered_.data();
+    char* const end = begin + bytes;
+    while (begin < end) {
+      char* stop = begin + std::min(size_t(end - begin), kChunkBytes);
+      if (stop < end) {
+        char* const lf = static_cast<char*>(memrchr(begin, '\n', size_t(stop - begin)));
+        stop = (lf ? lf : static_cast<char*>(std::memchr(stop, '\n', size_t(end - stop)))) + 1;
+      }
+      const char behind = *stop;
+      if (walk_.index(begin, size_t(stop - begin)))
+        lines(begin, stop);
+      else
+        one_by_one(begin, stop);
+      *stop = behind;
+      begin = stop;
+    }
+    write_out();
+  }
+  size_t refused() const { return refused_; }
+
+ private:
+  void lines(const char* begin, const char* end) {
+    while (begin < end) begin = line(begin, static_cast<const char*>(end)) + 1;
+  }
+  /// A chunk in which some line breaks what lies behind it.
+  void one_by_one(char* begin, char* end) {
+    while (begin < end) {
+      char* const next = static_cast<char*>(std::memchr(begin, '\n', size_t(end - begin))) + 1;
+      const char behind = *next;
+      if (walk_.index(begin, size_t(next - begin)))
+        line(begin, next);
+      else if (std::string_view(begin, size_t(next - begin)).find_first_not_of(" \t\r\n") !=
+               std::string_view::npos)
+        ++refused_;
+      *next = behind;
+      begin = next;
+    }
+  }
+
+  /// The line at `begin`; returns its line feed.
+  const char* line(const char* begin, const char* end) {
+    Shape& shape = shapes_.of(begin);
+    if (*begin == '{')
+      if (const Found* found = shape.match(walk_)) {
+        const char* const lf = found->brace + 1;
+        take(begin, lf, *found);
+        return lf;
+      }
+    const char* const lf = static_cast<const char*>(std::memchr(begin, '\n', size_t(end - begin)));
+    if (walk_.blank(lf)) return lf;
+    const Walk::Token first = walk_.next();
+    const bool cr = lf > begin && lf[-1] == '\r';
+    if (size_t(lf - begin) - cr > kRecordBytesMax) {
+      ++refused_;
+      walk_.skip(lf);
+    } else if (walk_.record(lf, found_)) {
+      if (cr) beyond("carriage returns");
+      if (*begin == '{' && found_.brace + 1 == lf) shape.learn(begin, found_, uint32_t(walk_.next() - first));
+      take(begin, lf, found_);
+    } else {
+      ++refused_;
+    }
+    return lf;
+  }
+
+  void take(const char* begin, const char* lf, const Found& found) {
+    if (diff_ && found.stream == 0 && (found.before.object || found.after.object))
+      cut(begin, lf, found);
+    else
+      add(found.stream, begin, size_t(lf + 1 - begin));
+  }
+
+  /// The line stays where it is until write_out().
+  void add(int stream, const char* begin, size_t bytes) {
+    std::vector<iovec>& parts = parts_[stream];
+    if (!parts.empty() && static_cast<char*>(parts.back().iov_base) + parts.back().iov_len == begin)
+      parts.back().iov_len += bytes;
+    else
+      parts.push_back({const_cast<char*>(begin), bytes});
+  }
+
+  void put(const char* begin, const char* end) {
+    std::memcpy(out_, begin, size_t(end - begin));
+    out_ += end - begin;
+  }
+  void put(std::string_view text) { put(text.data(), text.data() + text.size()); }
+  void put(Part part) { put(part.begin, part.end); }
+
+  /// The line with its contexts cut and their diff behind all that was sent.
+  void cut(const char* line, const char* lf, const Found& found) {
+    char* const begin = out_;
+    const bool both = found.before.value.begin && found.after.value.begin;
+    const auto* first = &found.before;
+    const auto* second = &found.after;
+    if (both && second->value.begin < first->value.begin) std::swap(first, second);
+    for (const auto* side : {first, second}) {
+      if (!side->object) continue;
+      put(line, side->value.begin);
+      char separator = '{';
+      for (const Kept& kept : side->kept) {
+        if (kept.value.size() > kUncutBytes) beyond("long values in a context");
+        *out_++ = separator;
+        separator = ',';
+        put(kept.whole);
+      }
+      if (separator == '{') *out_++ = '{';
+      *out_++ = '}';
+      line = side->value.end;
+    }
+    put(line, found.brace);
+    if (both) {
+      put(",\"ctx_diff\":");
+      put_diff(found);
+    }
+    put(found.brace, lf + 1);
+    add(found.stream, begin, size_t(out_ - begin));
+  }
+
+  static Part value_of(const Found::Context& side, int entry) {
+    if (side.object)
+      for (const Kept& kept : side.kept)
+        if (kept.entry == entry) return kept.value;
+    return {};
+  }
+
+  /// The keys are listed in order, so their changes are.
+  void put_diff(const Found& found) {
+    char separator = '{';
+    for (size_t i = 0; i < listed_.size(); ++i) {
+      const Part before = value_of(found.before, int(i)), after = value_of(found.after, int(i));
+      if (!differ(before, after)) continue;
+      *out_++ = separator;
+      separator = ',';
+      put(quoted_[i]);
+      before.begin ? put(before) : put("null");
+      put(",\"after\":");
+      after.begin ? put(after) : put("null");
+      *out_++ = '}';
+    }
+    if (separator == '{') *out_++ = '{';
+    *out_++ = '}';
+  }
+
+  void write_out() {
+    for (int stream = 0; stream < kStreams; ++stream) {
+      if (parts_[stream].empty()) continue;
+      for (int file : files_[stream]) {
+        written_ = parts_[stream];
+        write_all(file, written_);
+      }
+      parts_[stream].clear();
+    }
+  }
+
+  const bool diff_;
+  const std::vector<std::string> listed_;
+  std::vector<std::string> quoted_;  ///< what stands before the first value of a change
+  Walk walk_;
+  Shapes shapes_;
+  Found found_;
+  std::vector<int> (&files_)[kStreams];
+  std::vector<iovec> parts_[kStreams], written_;
+  std::vector<char> rendered_;
+  char* out_ = nullptr;
+  size_t refused_ = 0;
+};
+
+std::vector<std::string> sorted_list(const std::string& text) {
+  std::vector<std::string> list;
+  for (size_t begin = 0, end; begin <= text.size(); begin = end + 1) {
+    end = std::min(text.find(',', begin), text.size());
+    list.push_back(text.substr(begin, end - begin));
+  }
+  std::sort(list.begin(), list.end());
+  return list;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 3) return std::fputs("usage: floor ADDRESS FILE...\n", stderr), 64;
-  std::string real;
-  std::vector<pollfd> fds{{listen_on(argv[1], real), POLLIN, 0}};
-  std::vector<Connection> connections(1);
-  std::vector<int> files;
-  for (int i = 2; i < argc; ++i) files.push_back(open(argv[i], O_WRONLY | O_CREAT | O_APPEND, 0640));
-  std::printf("ready %s\n", real.c_str());
-  std::fflush(stdout);
-  std::vector<char> buffer(kBufferBytes);
-  for (;;) {
-    poll(fds.data(), fds.size(), -1);
-    if (fds[0].revents & POLLIN) {
-      fds.push_back({accept(fds[0].fd, nullptr, nullptr), POLLIN, 0});
-      connections.emplace_back();
-    }
-    for (size_t i = 1; i < fds.size(); ++i) {
-      if (!fds[i].revents) continue;
-      std::string& partial = connections[i].partial;
-      std::memcpy(buffer.data(), partial.data(), partial.size());
-      const ssize_t got = read(fds[i].fd, buffer.data() + partial.size(), buffer.size() - partial.size());
-      if (got <= 0) {
-        close(fds[i].fd);
-        fds.erase(fds.begin() + long(i));
-        connections.erase(connections.begin() + long(i));
-        break;
-      }
-      const size_t have = partial.size() + size_t(got);
-      const char* last = static_cast<const char*>(memrchr(buffer.data(), '\n', have));
-      const size_t whole = last ? size_t(last + 1 - buffer.data()) : 0;
-      for (int file : files) write_all(file, buffer.data(), whole);
-      partial.assign(buffer.data() + whole, have - whole);
-    }
+  std::optional<std::vector<std::string>> listed;
+  if (argc > 2 && std::string(argv[1]) == "--diff") listed = sorted_list(argv[2]), argv += 2, argc -= 2;
+  if (argc < 3) return std::fputs("usage: floor [--diff KEY,KEY...] ADDRESS STREAM=FILE...\n", stderr), 64;
+  std::vector<int> files[kStreams];
+  for (int i = 2; i < argc; ++i) {
+    const std::string arg = argv[i];
+    for (int stream = 0; stream < kStreams; ++stream)
+      if (arg.substr(0, arg.find('=')) == kStreamNames[stream])
+        files[stream].push_back(open_output(arg.c_str() + arg.find('=') + 1));
   }
+  Floor floor(listed, files);
+  serve(argv[1], [&](char* begin, size_t bytes) { floor.on_lines(begin, bytes); });
+  std::printf("refused %zu\n", floor.refused());
 }

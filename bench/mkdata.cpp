@@ -1,7 +1,10 @@
 // mkdata: deterministic records for the benchmarks, one JSON object per line.
-//   mkdata trace|log|telemetry COUNT FILE
-// The same arguments give the same bytes on every machine. Numbers are spelled in ways that only survive if
-// nobody prints them anew (622.60, two digits of a price).
+//   mkdata trace|routed|log|telemetry|mixed|sized:BYTES COUNT FILE
+// routed: trace records whose two contexts have names that mean nothing to the agent, so that it has
+// everything to check and nothing to rewrite. mixed: trace, log, telemetry, log in turn. sized: log records
+// of exactly BYTES (from 100 on, line feed included), the larger the more members they have. The same
+// arguments give the same bytes on every machine. Numbers are spelled in ways that only survive if nobody
+// prints them anew (622.60, two digits of a price).
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -36,18 +39,18 @@ void context(FILE* out, uint64_t a, uint64_t b, uint64_t c, long step, bool afte
                kSteps[(step + after) % 8], (unsigned long)(a >> 32), b & 1 ? "true" : "false");
 }
 
-void trace(FILE* out, long n, const char* at) {
+void trace(FILE* out, long n, const char* at, const char* before_key, const char* after_key) {
   const uint64_t a = next(), b = next(), c = next();
   const long step = n % 8;
   std::fprintf(
       out,
       R"({"stream":"trace","trace_id":"%016lx%016lx","scenario":"%s","line_no":%ld,"step_index":%ld,)"
       R"("step_name":"%s","work_index":0,"t_enter":"%s","t_exit":"%s","duration_ms":%lu.%02lu,)"
-      R"("msg_in":{"type_name":"%s"},"msg_out":[{"type_name":"%s"}],"msg_out_count":1,"ctx_before":)",
+      R"("msg_in":{"type_name":"%s"},"msg_out":[{"type_name":"%s"}],"msg_out_count":1,"%s":)",
       (unsigned long)a, (unsigned long)b, kScenarios[c % 5], n, step, kSteps[step], at, at,
-      (unsigned long)(c % 1000), (unsigned long)(c / 1000 % 100), kTypes[a % 5], kTypes[b % 5]);
+      (unsigned long)(c % 1000), (unsigned long)(c / 1000 % 100), kTypes[a % 5], kTypes[b % 5], before_key);
   context(out, a, b, c, step, false);
-  std::fputs(",\"ctx_after\":", out);
+  std::fprintf(out, ",\"%s\":", after_key);
   context(out, a, b, c, step, true);
   std::fputs(",\"status\":\"ok\",\"error\":null}\n", out);
 }
@@ -73,10 +76,42 @@ void telemetry(FILE* out, long n, const char* at) {
       (unsigned long)(a >> 40) % 32, n);
 }
 
+/// `count` members of one object, a string and a number in turn.
+std::string members(int count) {
+  std::string text;
+  char member[64];
+  for (int i = 0; i < count; ++i) {
+    const uint64_t a = next();
+    if (i % 2 == 0)
+      std::snprintf(member, sizeof member, R"(,"k%02d":"%016lx")", i, (unsigned long)a);
+    else
+      std::snprintf(member, sizeof member, R"(,"k%02d":%lu.%02lu)", i, (unsigned long)(a % 100000),
+                    (unsigned long)(a / 100000 % 100));
+    text += member;
+  }
+  return text.substr(1);
+}
+
+void sized(FILE* out, long n, const char* at, size_t bytes) {
+  constexpr size_t kGroupBytesMax = 360, kMessageBytesMin = 32;
+  char head[128];
+  std::snprintf(head, sizeof head, R"({"stream":"log","ts":"%s","level":"info","seq":%ld)", at, n);
+  std::string line = head;
+  const std::string tail = "\"}\n";
+  std::string groups;
+  for (int i = 0; line.size() + groups.size() + kGroupBytesMax + kMessageBytesMin < bytes; ++i)
+    groups += (i ? ",\"g" : "\"g") + std::to_string(i) + "\":{" + members(14) + "}";
+  if (!groups.empty()) line += ",\"attributes\":{" + groups + "}";
+  line += ",\"message\":\"";
+  while (line.size() + tail.size() < bytes) line += char('a' + line.size() % 26);
+  std::fputs((line + tail).c_str(), out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return std::fputs("usage: mkdata trace|log|telemetry COUNT FILE\n", stderr), 64;
+  if (argc != 4)
+    return std::fputs("usage: mkdata trace|routed|log|telemetry|mixed|sized:BYTES COUNT FILE\n", stderr), 64;
   const std::string kind = argv[1];
   FILE* out = std::fopen(argv[3], "w");
   if (!out) return std::perror(argv[3]), 1;
@@ -84,12 +119,16 @@ int main(int argc, char** argv) {
     char at[32];
     std::snprintf(at, sizeof at, "2026-01-21T%02ld:%02ld:%02ld.%03ldZ", n / 3600000 % 24, n / 60000 % 60,
                   n / 1000 % 60, n % 1000);
-    if (kind == "trace")
-      trace(out, n, at);
-    else if (kind == "log")
-      log(out, n, at);
-    else
+    if (kind == "trace" || (kind == "mixed" && n % 4 == 0))
+      trace(out, n, at, "ctx_before", "ctx_after");
+    else if (kind == "routed")
+      trace(out, n, at, "prev_state", "new_state");
+    else if (kind == "telemetry" || (kind == "mixed" && n % 4 == 2))
       telemetry(out, n, at);
+    else if (kind.rfind("sized:", 0) == 0)
+      sized(out, n, at, size_t(std::atol(kind.c_str() + 6)));
+    else
+      log(out, n, at);
   }
   return std::fclose(out) ? 1 : 0;
 }

@@ -1,183 +1,183 @@
-"""Measures the record path of build/release/weir from outside, beside a plain read-split-write program.
+"""Measures build/release/weir from outside, beside the floor (bench/floor.cpp: the same checks and the same diff with
+the least machinery) and a reader that only splits at line feeds (bench/reader.cpp), in one run and in turn.
 
-    ./dev bench [--count N] [--repeat N] [--case NAME]...
+  ./dev bench                                    every case, three times: about five minutes
+  ./dev bench --case trace-whitelist --repeat 9  one of them, closely
+  ./dev bench --compare before.json              and what has changed since (before.json: an earlier build/bench.json)
+  ./dev bench verify                             are the files of agent and floor the same bytes, refusals too?
+  ./dev bench instructions [--check]             instructions per record (callgrind); --check: against the recorded ones
+  ./dev bench scale                              1 to 1,000 connections, 1 to 16 sinks, 100 B to 64 KiB: table and plots
+  ./dev bench --case one-tcp --peer 'syslog-ng=bench/peers/syslog-ng.sh {tcp} {file} {dir}'
+                                                 any other agent beside them; {socket} is the path of a Unix socket
 
-Each case is run REPEAT times, weir and floor in turn. Rate: from the first write until the last record is in the file.
-CPU: user + system of all threads, from /proc/PID/stat, per million records: the sturdier number on a shared machine.
-Prints a table, writes build/bench.json. Nothing here waits for time: readiness, counters and file sizes say when.
+Rate: from the first write until the last record is in the file. CPU: user and system of all threads, per record: the
+sturdier figure on a shared machine. A cell holds the median and, in brackets, the largest over the smallest run.
+Prints tables (Markdown) and writes everything to build/bench.json.
 """
 import argparse
+import filecmp
 import json
 import os
-import platform
+import resource
 import select
 import shutil
-import statistics
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
-from harness import UnixHTTPConnection, time, wait_for
+import special
+import tables
+from cases import CASES
+from machine import DISTINCT_RECORDS, ROOT, WORK, anonymous_kib, data, machine, progress, threads, tool, warm_memory, write_json
+from programs import DONE_S, Floor, Peer, Reader, Weir, time
 
-WORK = os.path.join(ROOT, "build", "bench")
-TICKS = os.sysconf("SC_CLK_TCK")
-WHITELIST = "context_diff: {mode: whitelist, whitelist: [order_id, retries, stage]}, "
-# name: what it shows, data, connections, writes, transport, number of files, options of the stream
-CASES = {
-    "trace-whitelist": ("trace, 3 of 8 context keys and their diff", "trace", 1, "batch", "unix", 1, WHITELIST),
-    "trace-full": ("trace, whole context and its diff", "trace", 1, "batch", "unix", 1, "context_diff: {mode: full}, "),
-    "log": ("log, checked and routed", "log", 1, "batch", "unix", 1, ""),
-    "telemetry": ("telemetry, checked and routed", "telemetry", 1, "batch", "unix", 1, ""),
-    "one-unix": ("trace-whitelist, one write per record, Unix", "trace", 1, "one", "unix", 1, WHITELIST),
-    "one-tcp": ("trace-whitelist, one write per record, TCP", "trace", 1, "one", "tcp", 1, WHITELIST),
-    "fan-out": ("trace-whitelist, 8 connections, 2 sinks, 16 MiB journal", "trace", 8, "batch", "unix", 2, WHITELIST),
-}
+SPECIAL = {"latency": special.latency, "memory": special.memory, "idle": special.idle}
+MEMORY_STEP_S = 0.02
 
 
-def tool(name):
-    """Compiles bench/NAME.cpp where it is newer than its program."""
-    source, program = os.path.join(ROOT, "bench", name + ".cpp"), os.path.join(WORK, name)
-    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        subprocess.run(["g++", "-O2", "-std=c++20", "-pthread", source, "-o", program], check=True)
-    return program
-
-
-def data(kind, count):
-    """A file of at most 200,000 distinct records; longer runs go around in it."""
-    count = min(count, 200_000)
-    path = os.path.join(WORK, "%s-%d.ndjson" % (kind, count))
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(tool("mkdata")):
-        subprocess.run([tool("mkdata"), kind, str(count), path + ".new"], check=True)
-        os.rename(path + ".new", path)
+def fresh_directory(name="run"):
+    path = os.path.join(WORK, name)
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path, mode=0o700)
     return path
 
 
-def cpu_s(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def load(program, case, count):
+    """Sends; returns loadgen's report and the peak of the program's anonymous memory."""
+    command = [tool("loadgen"), program.address, data(case.data, count), str(count), str(case.connections), case.writes]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as sender:
+        peak = 0
+        while not select.select([sender.stdout], [], [], MEMORY_STEP_S)[0]:
+            peak = max(peak, anonymous_kib(program.pid))
+        report = sender.stdout.readline()
+    if sender.returncode:
+        sys.exit("bench: loadgen failed")
+    return json.loads(report), max(peak, anonymous_kib(program.pid))
 
 
-def peak_mib(pid):
-    with open("/proc/%d/status" % pid) as f:
-        return int(next(x for x in f if x.startswith("VmHWM")).split()[1]) / 1024
-
-
-class Weir:
-    """The agent on a configuration of its own."""
-
-    def __init__(self, binary, case, directory):
-        _, self.kind, _, _, transport, files, options = CASES[case]
-        self.control = os.path.join(directory, "control.sock")
-        sinks = ["f%d" % n for n in range(files)]
-        config = os.path.join(directory, "weir.yaml")
-        with open(config, "w") as f:
-            f.write("listen: {unix: {type: unix, path: %s/in.sock}, tcp: {type: tcp, bind: '127.0.0.1:0'}}\n" % directory)
-            f.write("control: {path: %s}\ndata_dir: %s/data\njournal: {type: memory, max_bytes: 16MiB}\n" % (self.control, directory))
-            f.write("streams: {%s: {%ssinks: [%s]}}\n" % (self.kind, options, ", ".join(sinks)))
-            f.write("sinks:\n" + "".join("  %s: {type: jsonl, path: %s/%s.jsonl}\n" % (s, directory, s) for s in sinks))
-        ready_read, ready_write = os.pipe()
-        log = os.path.join(directory, "stderr")
-        with open(log, "w") as err:
-            self.process = subprocess.Popen([binary, "agent", "--config", config, "--ready-fd", str(ready_write)],
-                                            pass_fds=[ready_write], stderr=err)
-        os.close(ready_write)
-        select.select([ready_read], [], [], 20)
-        if os.read(ready_read, 1) != b"\n":
-            sys.exit("the agent did not come up: " + open(log).read())
-        os.close(ready_read)
-        self.address = self.status()["sources"][transport]["address"]
-
-    def status(self):
-        connection = UnixHTTPConnection(self.control)
-        connection.request("GET", "/v1/status")
-        status = json.loads(connection.getresponse().read())
-        connection.close()
-        return status
-
-    def done(self, count, _):
-        return all(s["delivered"] >= count for s in self.status()["sinks"].values())
-
-
-class Floor:
-    """The plain program in its place."""
-
-    def __init__(self, case, directory):
-        _, _, _, _, transport, files, _ = CASES[case]
-        self.paths = ["%s/f%d.jsonl" % (directory, n) for n in range(files)]
-        address = "unix:%s/in.sock" % directory if transport == "unix" else "tcp:0"
-        self.process = subprocess.Popen([tool("floor"), address] + self.paths, stdout=subprocess.PIPE)
-        self.address = self.process.stdout.readline().decode().split()[1]
-
-    def done(self, _, size):
-        return all(os.path.getsize(p) >= size for p in self.paths)
-
-
-def measure(make, case, count):
-    """One run: {rate, cpu_s_per_million, peak_mib}."""
-    directory = os.path.join(WORK, "run")
-    shutil.rmtree(directory, ignore_errors=True)
-    os.makedirs(directory, mode=0o700)
-    _, kind, connections, writes, _, _, _ = CASES[case]
-    receiver = make(directory)
+def throughput(make, case, count, sizes, look=lambda program: None):
+    """One run. `sizes`: of the files when everything is in them, None where the program knows by itself. `look` may
+    keep the files."""
+    directory = fresh_directory()
+    records = data(case.data, count)
+    warm_memory(int(os.path.getsize(records) / min(count, DISTINCT_RECORDS) * count * case.copies() * 1.1))
+    program = make(case, directory)
     try:
-        before = cpu_s(receiver.process.pid)
-        sent = subprocess.run([tool("loadgen"), receiver.address, data(kind, count), str(count), str(connections), writes],
-                              stdout=subprocess.PIPE, check=True)
-        report = json.loads(sent.stdout)
-        wait_for(lambda: receiver.done(count, report["bytes"]), "every record in the file", 120)
-        seconds = time.monotonic_ns() / 1e9 - report["start_ns"] / 1e9
-        spent = cpu_s(receiver.process.pid) - before
-        return {"rate": count / seconds, "cpu": spent / count * 1e6, "peak": peak_mib(receiver.process.pid)}
+        before, threads_before = program.cpu(), threads(program.pid)
+        sent, peak_kib = load(program, case, count)
+        end_ns = program.wait_done(sent, sizes, time.monotonic() + DONE_S)
+        spent, threads_after = program.cpu(), threads(program.pid)
+        spent = [after - earlier for after, earlier in zip(spent, before)]
+        # Its name says which is the pipe thread; without one it is the busiest.
+        busy = {t: us - threads_before.get(t, ("", 0))[1] for t, (_, us) in threads_after.items()}
+        pipe = [us for t, us in busy.items() if threads_after[t][0].endswith("pipe")] or [max(busy.values())]
+        look(program)
+        return {"rate": count / (end_ns - sent["start_ns"]) * 1e9, "cpu_us": spent[0] / count, "user_us": spent[1] / count,
+                "system_us": spent[2] / count, "sender_us": sent["cpu_s"] / count * 1e6, "anon_mib": peak_kib / 1024,
+                "pipe_us": pipe[0] / count, "other_threads_us": (spent[0] - pipe[0]) / count}
     finally:
-        receiver.process.terminate()
-        receiver.process.wait()
-        shutil.rmtree(directory, ignore_errors=True)
+        program.stop()
 
 
-def summary(runs):
-    """Median, and the spread as largest over smallest, of each figure."""
-    return {key: {"median": statistics.median(r[key] for r in runs), "spread": max(r[key] for r in runs) / max(min(r[key] for r in runs), 1e-9)}
-            for key in runs[0]}
+class Outputs:
+    """The floor's files of a case: how long they must become, and whether the agent's are the same."""
+
+    def __init__(self):
+        self.sizes, self.kept, self.same = None, None, None
+
+    def keep(self, floor):
+        if self.sizes is None:
+            self.sizes = [os.path.getsize(path) for path in floor.files]
+            self.kept = fresh_directory("kept")
+            for path in floor.files:
+                os.rename(path, os.path.join(self.kept, os.path.basename(path)))
+
+    def compare(self, weir):
+        if self.kept is None:
+            return
+        different = [os.path.basename(p) for p in weir.files if not filecmp.cmp(p, os.path.join(self.kept, os.path.basename(p)), shallow=False)]
+        if different:
+            sys.exit("bench: %s of the agent and of the floor differ; the floor's are in %s" % (", ".join(different), self.kept))
+        shutil.rmtree(self.kept)
+        self.kept, self.same = None, True
 
 
-def machine():
-    with open("/proc/cpuinfo") as f:
-        model = next((x.split(":", 1)[1].strip() for x in f if x.startswith("model name")), platform.machine())
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE).stdout.decode().strip()
-    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(), "commit": commit}
+def programs_of(args):
+    """(name, how to start it on a case in a directory), the floor first: it knows how long the files become."""
+    found = [("floor", Floor), ("reader", Reader), ("weir", lambda case, directory: Weir(args.binary, case, directory))]
+    for text in args.peer:
+        name, _, command = text.partition("=")
+        found.append((name, lambda case, directory, n=name, c=command: Peer(n, c, case, directory) if Peer.fits(c, case) else None))
+    return found
+
+
+def run_case(case, args, say):
+    """{program: [figures of each run]}, and whether the agent's files are those of the floor."""
+    runs, outputs = {}, Outputs()
+    count = int(args.count * case.weight)
+    for number in range(args.repeat):
+        for name, make in programs_of(args):
+            if name not in ("floor", "reader", "weir") and not Peer.fits(dict(p.split("=", 1) for p in args.peer)[name], case):
+                continue
+            say("%s, run %d of %d" % (name, number + 1, args.repeat))
+            look = {"floor": outputs.keep, "weir": outputs.compare if case.connections == 1 else lambda _: None}.get(name, lambda _: None)
+            runs.setdefault(name, []).append(throughput(make, case, count, outputs.sizes, look))
+    return runs, outputs.same
+
+
+def measure(args):
+    result = {"machine": machine(), "command": "./dev bench " + " ".join(sys.argv[1:]), "count": args.count, "repeat": args.repeat, "cases": {}}
+    print(tables.heading(result), flush=True)
+    names = args.case or [*CASES, *SPECIAL]
+    for number, name in enumerate(names):
+        say = lambda text: progress("[%d/%d] %s: %s" % (number + 1, len(names), name, text))
+        if name in CASES:
+            runs, same = run_case(CASES[name], args, say)
+            entry = {"what": CASES[name].what, "targets": CASES[name].targets, "same_bytes": same}
+        else:
+            entry, runs = SPECIAL[name](args, say, fresh_directory)
+        result["cases"][name] = {**entry, "programs": {p: tables.summary(r) for p, r in runs.items()}, "runs": runs}
+    progress("")
+    print(tables.all_tables(result))
+    write_json(os.path.join(ROOT, "build", "bench.json"), result)
+    print("\nwritten to build/bench.json")
+    if args.compare:
+        with open(args.compare) as f:
+            print("\n" + tables.comparison(json.load(f), result))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1_000_000, help="records per run (default 1,000,000)")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each case (default 3)")
-    parser.add_argument("--case", action="append", choices=CASES, help="only this case; repeatable")
-    parser.add_argument("--binary", default=os.path.join(ROOT, "build", "release", "weir"))
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="cases", choices=["cases", "verify", "instructions", "scale"])
+    parser.add_argument("--count", type=int, default=1_000_000, help="trace records per run; smaller records come in larger numbers (default 1,000,000)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each program in each case (default 3)")
+    parser.add_argument("--case", action="append", choices=[*CASES, *SPECIAL], help="only this case; repeatable")
+    parser.add_argument("--compare", metavar="FILE", help="an earlier build/bench.json")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another agent, see above; repeatable")
+    parser.add_argument("--check", action="store_true", help="instructions: compare with bench/instructions.json and leave it")
+    parser.add_argument("--seed", type=int, default=4, help="verify: of the bytes that are changed")
+    parser.add_argument("--binary", default=os.path.join(ROOT, "build", "release", "weir"), help="another build of weir")
     args = parser.parse_args()
+    if any("=" not in p or not ("{socket}" in p or "{tcp}" in p) for p in args.peer):
+        parser.error("--peer is NAME=COMMAND, and the command says {socket} or {tcp}")
     os.makedirs(WORK, exist_ok=True)
-
-    result = {"machine": machine(), "command": "./dev bench " + " ".join(sys.argv[1:]), "count": args.count, "repeat": args.repeat, "cases": {}}
-    print("%(cpu)s, %(cores)d cores, Linux %(kernel)s, weir %(commit)s" % result["machine"])
-    print("%d records per run, median of %d (spread: largest / smallest)\n" % (args.count, args.repeat))
-    print("| case | weir records/s | CPU s per million | peak MiB | plain reader records/s | CPU s | weir / reader, rate | CPU |")
-    print("|---|---|---|---|---|---|---|---|")
-    for case in args.case or CASES:
-        runs = {"weir": [], "floor": []}
-        for _ in range(args.repeat):
-            runs["weir"].append(measure(lambda d: Weir(args.binary, case, d), case, args.count))
-            runs["floor"].append(measure(lambda d: Floor(case, d), case, args.count))
-        weir, floor = summary(runs["weir"]), summary(runs["floor"])
-        result["cases"][case] = {"what": CASES[case][0], "weir": weir, "floor": floor, "runs": runs}
-        cell = lambda f, scale=1, digits=2: "%.*f (%.2f)" % (digits, f["median"] / scale, f["spread"])
-        floor_cpu = floor["cpu"]["median"]
-        print("| %s | %s M | %s | %.0f | %s M | %s | %.2f | %s |" % (
-            CASES[case][0], cell(weir["rate"], 1e6), cell(weir["cpu"]), weir["peak"]["median"], cell(floor["rate"], 1e6), cell(floor["cpu"]),
-            weir["rate"]["median"] / floor["rate"]["median"], "%.1f" % (weir["cpu"]["median"] / floor_cpu) if floor_cpu else "-"), flush=True)
-    with open(os.path.join(ROOT, "build", "bench.json"), "w") as f:
-        json.dump(result, f, indent=1)
-    print("\nwritten to build/bench.json")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        if args.what == "cases":
+            measure(args)
+        elif args.what == "instructions":
+            import instructions
+            instructions.main(args.check)
+        elif args.what == "scale":
+            import scale
+            scale.main(args, throughput, Outputs)
+        else:
+            import verify
+            verify.main(args, fresh_directory, CASES, run_case)
+    finally:
+        progress("")
+        for name in ("run", "kept"):
+            shutil.rmtree(os.path.join(WORK, name), ignore_errors=True)
 
 
 if __name__ == "__main__":
