@@ -147,10 +147,11 @@ def measure(args):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="cases", choices=["cases", "verify", "instructions", "scale"])
+    parser.add_argument("what", nargs="?", default="cases", choices=["cases", "verify", "instructions", "scale"], help="default: cases")
     parser.add_argument("--count", type=int, default=1_000_000, help="trace records per run; smaller records come in larger numbers (default 1,000,000)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each program in each case (default 3)")
-    parser.add_argument("--case", action="append", choices=[*CASES, *SPECIAL], help="only this case; repeatable")
+    parser.add_argument("--case", action="append", choices=[*CASES, *SPECIAL], metavar="NAME",
+                        help="only this case; repeatable: " + ", ".join([*CASES, *SPECIAL]))
     parser.add_argument("--compare", metavar="FILE", help="an earlier build/bench.json")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another agent, see above; repeatable")
     parser.add_argument("--check", action="store_true", help="instructions: compare with bench/instructions.json and leave it")
