@@ -1,6 +1,7 @@
-"""Instructions per record of the whole record path (bench/record_path.cpp), by module, counted by callgrind: they repeat
-exactly, where times do not. Two runs of each case with different counts differ by what the records cost, and nothing
-else. valgrind knows AVX2 and not AVX-512. A library function belongs to the module that calls it."""
+"""The record path in one thread (bench/record_path.cpp): instructions per record by module, counted by callgrind, and
+nanoseconds by stage. The counts repeat exactly, where times do not: two runs of each case with different numbers of
+records differ by what those cost, and by nothing else. valgrind knows AVX2 and not AVX-512. A library function belongs
+to the module that calls it."""
 import collections
 import functools
 import json
@@ -16,6 +17,7 @@ from machine import ROOT, WORK, data, progress, write_json
 PROGRAM = os.path.join(ROOT, "build", "release", "record_path")
 RECORDED = os.path.join(ROOT, "bench", "instructions.json")
 FEW, MANY = 2_000, 12_000
+TIMED = 100_000
 CASES = {"trace-whitelist": "trace", "trace-full": "trace", "trace-routed": "routed", "log": "log", "telemetry": "telemetry"}
 # where a function is written: what it is counted as
 MODULES = [(r"agent/ingest/", "lines"), (r"agent/decode/", "decode"), (r"agent/process/", "process"), (r"agent/core/edit_list", "render"),
@@ -102,7 +104,22 @@ def count(case, records):
     return profile.by_module()
 
 
-def main(check):
+def nanoseconds(case):
+    """Of each stage, best of several rounds, as record_path prints it."""
+    done = subprocess.run([PROGRAM, case, data(CASES[case], 200_000), str(TIMED)], stdout=subprocess.PIPE, check=True)
+return re.findall(r"\d+", done.stdout.decode().partition(": ")[2])
+
+
+def stages_table():
+    rows = []
+    for case in CASES:
+        progress("stages: " + case)
+        rows.append([case] + nanoseconds(case))
+    progress("")
+    return tables.table(["nanoseconds per record", "total", "read (from a file, 64 KiB at once)", "decode to journal", "journal to file"], rows)
+
+
+def main(args):
     if not os.path.exists(PROGRAM) or not shutil.which("valgrind"):
         sys.exit("bench: needs %s and valgrind: ./dev bench instructions" % os.path.relpath(PROGRAM, ROOT))
     found = {}
@@ -111,9 +128,12 @@ def main(check):
         few, many = count(case, FEW), count(case, MANY)
         found[case] = {name: round((many[name] - few[name]) / (MANY - FEW), 1) for name in COLUMNS}
     progress("")
-    print("Instructions per record:\n")
-    print(tables.table(["case", *COLUMNS], [[case] + ["%.0f" % counts[name] for name in COLUMNS] for case, counts in found.items()]))
-    if check:
+    text = tables.table(["instructions per record", *COLUMNS], [[case] + ["%d" % round(counts[name]) for name in COLUMNS] for case, counts in found.items()])
+    text += "\n\n" + stages_table()
+    print(text)
+    if args.document:
+        tables.document("instructions", text)
+    if args.check:
         with open(RECORDED) as f:
             recorded = json.load(f)["cases"]
         change = lambda now, then: "%+.1f %%" % (100 * (now - then) / then) if then else "-"

@@ -33,16 +33,24 @@ def tool(name):
     return program
 
 
-def data(kind, count):
-    """A file of records of `kind` (see mkdata), so many that they do not stay in the processor's caches."""
-    count = min(count, DISTINCT_RECORDS)
+def distinct(kind, count):
     if kind.startswith("sized:"):
         count = min(count, max(64, DISTINCT_BYTES // int(kind[6:])))
+    return min(count, DISTINCT_RECORDS)
+
+
+def data(kind, count):
+    """A file of records of `kind` (see mkdata), so many that they do not stay in the processor's caches."""
+    count = distinct(kind, count)
     path = os.path.join(WORK, "%s-%d.ndjson" % (kind.replace(":", "-"), count))
     if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(tool("mkdata")):
         subprocess.run([tool("mkdata"), kind, str(count), path + ".new"], check=True)
         os.rename(path + ".new", path)
     return path
+
+
+def data_bytes(kind, count):
+    return os.path.getsize(data(kind, count)) * count // distinct(kind, count)
 
 
 def machine():

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 
-from machine import ROOT, cpu, tool
+from machine import ROOT, anonymous_kib, children, cpu, tool
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 from harness import UnixHTTPConnection, time, wait_for
@@ -72,6 +72,12 @@ class Program:
 
     def cpu(self):
         return cpu(self.pid)
+
+    def anonymous_kib(self, exact=False):
+        return sum(anonymous_kib(p, exact) for p in self.processes())
+
+    def processes(self):
+        return [self.pid]
 
 
 class Weir(Program):
@@ -168,6 +174,9 @@ class Peer(Program):
                 sys.exit("bench: %s ended: %s" % (name, open(log.name).read()))
             return accepts(self.address)
         wait_for(up, name + " takes connections", START_S)
+
+    def processes(self):
+        return children(self.pid)
 
     @staticmethod
     def fits(command, case):

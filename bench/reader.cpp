@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
   std::vector<int> files;
   for (int i = 2; i < argc; ++i) files.push_back(bench::open_output(argv[i]));
   std::vector<iovec> parts;
-  bench::serve(argv[1], [&](char* begin, size_t bytes) {
+  bench::serve(argv[1], false, [&](char* begin, size_t bytes) {
     for (int file : files) {
       parts.assign(1, {begin, bytes});
       bench::write_all(file, parts);

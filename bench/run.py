@@ -16,6 +16,7 @@ Prints tables (Markdown) and writes everything to build/bench.json.
 """
 import argparse
 import filecmp
+import functools
 import json
 import os
 import resource
@@ -27,7 +28,7 @@ import sys
 import special
 import tables
 from cases import CASES
-from machine import DISTINCT_RECORDS, ROOT, WORK, anonymous_kib, data, machine, progress, threads, tool, warm_memory, write_json
+from machine import ROOT, WORK, data, data_bytes, machine, progress, threads, tool, warm_memory, write_json
 from programs import DONE_S, Floor, Peer, Reader, Weir, time
 
 SPECIAL = {"latency": special.latency, "memory": special.memory, "idle": special.idle}
@@ -47,19 +48,18 @@ def load(program, case, count):
     with subprocess.Popen(command, stdout=subprocess.PIPE) as sender:
         peak = 0
         while not select.select([sender.stdout], [], [], MEMORY_STEP_S)[0]:
-            peak = max(peak, anonymous_kib(program.pid))
+            peak = max(peak, program.anonymous_kib())
         report = sender.stdout.readline()
     if sender.returncode:
         sys.exit("bench: loadgen failed")
-    return json.loads(report), max(peak, anonymous_kib(program.pid))
+    return json.loads(report), max(peak, program.anonymous_kib())
 
 
 def throughput(make, case, count, sizes, look=lambda program: None):
     """One run. `sizes`: of the files when everything is in them, None where the program knows by itself. `look` may
     keep the files."""
     directory = fresh_directory()
-    records = data(case.data, count)
-    warm_memory(int(os.path.getsize(records) / min(count, DISTINCT_RECORDS) * count * case.copies() * 1.1))
+    warm_memory(data_bytes(case.data, count) * case.copies() * 5 // 4 + (256 << 20))
     program = make(case, directory)
     try:
         before, threads_before = program.cpu(), threads(program.pid)
@@ -101,12 +101,12 @@ class Outputs:
         self.kept, self.same = None, True
 
 
-def programs_of(args):
+def programs_of(args, case):
     """(name, how to start it on a case in a directory), the floor first: it knows how long the files become."""
-    found = [("floor", Floor), ("reader", Reader), ("weir", lambda case, directory: Weir(args.binary, case, directory))]
-    for text in args.peer:
-        name, _, command = text.partition("=")
-        found.append((name, lambda case, directory, n=name, c=command: Peer(n, c, case, directory) if Peer.fits(c, case) else None))
+    found = [("floor", Floor), ("reader", Reader), ("weir", functools.partial(Weir, args.binary))]
+    for name, command in (text.split("=", 1) for text in args.peer):
+        if Peer.fits(command, case):
+            found.append((name, functools.partial(Peer, name, command)))
     return found
 
 
@@ -115,9 +115,7 @@ def run_case(case, args, say):
     runs, outputs = {}, Outputs()
     count = int(args.count * case.weight)
     for number in range(args.repeat):
-        for name, make in programs_of(args):
-            if name not in ("floor", "reader", "weir") and not Peer.fits(dict(p.split("=", 1) for p in args.peer)[name], case):
-                continue
+        for name, make in programs_of(args, case):
             say("%s, run %d of %d" % (name, number + 1, args.repeat))
             look = {"floor": outputs.keep, "weir": outputs.compare if case.connections == 1 else lambda _: None}.get(name, lambda _: None)
             runs.setdefault(name, []).append(throughput(make, case, count, outputs.sizes, look))
@@ -138,6 +136,8 @@ def measure(args):
         result["cases"][name] = {**entry, "programs": {p: tables.summary(r) for p, r in runs.items()}, "runs": runs}
     progress("")
     print(tables.all_tables(result))
+    if args.document:
+        tables.document("cases", tables.heading(result) + "\n" + tables.all_tables(result))
     write_json(os.path.join(ROOT, "build", "bench.json"), result)
     print("\nwritten to build/bench.json")
     if args.compare:
@@ -155,6 +155,7 @@ def main():
     parser.add_argument("--compare", metavar="FILE", help="an earlier build/bench.json")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another agent, see above; repeatable")
     parser.add_argument("--check", action="store_true", help="instructions: compare with bench/instructions.json and leave it")
+    parser.add_argument("--document", action="store_true", help="put the tables (and plots) into docs/performance.md")
     parser.add_argument("--seed", type=int, default=4, help="verify: of the bytes that are changed")
     parser.add_argument("--binary", default=os.path.join(ROOT, "build", "release", "weir"), help="another build of weir")
     args = parser.parse_args()
@@ -168,10 +169,10 @@ def main():
             measure(args)
         elif args.what == "instructions":
             import instructions
-            instructions.main(args.check)
+            instructions.main(args)
         elif args.what == "scale":
             import scale
-            scale.main(args, throughput, Outputs)
+            scale.main(args, run_case)
         else:
             import verify
             verify.main(args, fresh_directory, CASES, run_case)

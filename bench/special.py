@@ -1,5 +1,6 @@
 """Cases that are not about a rate: latency when idle, memory under overload, connections that do nothing. Each returns
 ({what, targets, figures, digits}, {program: [figures of each run]})."""
+import functools
 import json
 import os
 import select
@@ -7,7 +8,7 @@ import socket
 import subprocess
 
 from cases import CASES, IDLE_TARGETS, LATENCY_TARGETS, MEMORY_TARGETS, WHITELIST, Case
-from machine import anonymous_kib, data, tool
+from machine import data, tool
 from programs import DONE_S, Floor, Reader, Weir, time, wait_for
 
 SAMPLES = 2000
@@ -19,7 +20,7 @@ def latency(args, say, fresh_directory):
     case = CASES["trace-whitelist"]
     runs = {}
     for number in range(args.repeat):
-        for name, make in (("weir", lambda c, d: Weir(args.binary, c, d)), ("floor", Floor), ("reader", Reader)):
+        for name, make in (("weir", functools.partial(Weir, args.binary)), ("floor", Floor), ("reader", Reader)):
             say("%s, run %d of %d" % (name, number + 1, args.repeat))
             program = make(case, fresh_directory())
             try:
@@ -40,7 +41,7 @@ def flood(program, case, count, peak, over):
     try:
         deadline = time.monotonic() + DONE_S
         while not select.select([sender.stdout], [], [], MEMORY_STEP_S)[0]:
-            peak = max(peak, anonymous_kib(program.pid, exact=True))
+            peak = max(peak, program.anonymous_kib(exact=True))
             if over():
                 break
             if time.monotonic() > deadline:
@@ -48,7 +49,7 @@ def flood(program, case, count, peak, over):
     finally:
         sender.kill()
         sender.communicate()
-    return max(peak, anonymous_kib(program.pid, exact=True)) / 1024
+    return max(peak, program.anonymous_kib(exact=True)) / 1024
 
 
 def memory(args, say, fresh_directory):
@@ -113,12 +114,12 @@ def idle(args, say, fresh_directory):
                 first = connect(program.address)  # so that what the first record needs is there before
                 first.sendall(lines[0])
                 delivered(1)
-                before = anonymous_kib(program.pid, exact=True)
+                before = program.anonymous_kib(exact=True)
                 for line in lines:
                     connections.append(connect(program.address))
                     connections[-1].sendall(line)
                 delivered(1 + len(lines))
-                after = anonymous_kib(program.pid, exact=True)
+                after = program.anonymous_kib(exact=True)
             finally:
                 for connection in connections:
                     connection.close()

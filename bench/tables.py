@@ -1,9 +1,12 @@
 """Figures as Markdown."""
+import os
+import re
 import statistics
 
 import cases
+from machine import ROOT
 
-UNITS = {"rate": ("records/s", 1), "cpu_us": ("us", 1), "sender_us": ("us", 1)}
+DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
 
 
 def summary(runs):
@@ -121,3 +124,15 @@ def comparison(before, now):
                              "%.2f" % (b[figure]["median"] / a[figure]["median"]), "yes" if apart else "no"])
     title = "Since weir %s of %s:\n\n" % (before["machine"]["commit"], before["machine"].get("date", "?")[:10])
     return title + table(["case", "program", "figure", "then", "now", "now / then", "all runs beyond all earlier ones"], rows)
+
+
+def document(name, text):
+    """Puts `text` between the marks of that name in docs/performance.md."""
+    with open(DOCUMENT) as f:
+        whole = f.read()
+    begin, end = "<!-- bench: %s -->" % name, "<!-- end of bench: %s -->" % name
+    if begin not in whole or end not in whole:
+        raise SystemExit("bench: docs/performance.md has no marks for " + name)
+    with open(DOCUMENT, "w") as f:
+        f.write(re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: "%s\n%s\n%s" % (begin, text, end), whole, flags=re.S))
+    print("written into docs/performance.md")
