@@ -18,7 +18,7 @@ TOOLS = {
     "loadgen": ([], ["-pthread"]),
     "latency": ([], []),
     "reader": (["receiver.h"], []),
-    "floor": (["receiver.h", "floor_walk.h", "floor_shape.h"], ["-lsimdjson"]),
+    "floor": (["receiver.h", "floor_record.h", "floor_walk.h", "floor_shape.h"], ["-lsimdjson"]),
 }
 
 
