@@ -64,16 +64,14 @@ int main(int argc, char** argv) {
     const Lines input = read_lines(argv[i]);
     if (input.lines.empty()) continue;
     const double bytes = double(input.bytes.size() - 64) / double(input.lines.size());
-    struct Row {
-      const char* name;
-      ParseRecord parse;
-    };
-    for (const Row& row :
-         {Row{"sse2", weir::decode::parse_record_sse2}, Row{"best", weir::decode::choose_parse_record()}}) {
+    for (const ParseRecord parse : weir::decode::parse_records()) {
+      const char* const name = parse == weir::decode::parse_record_sse2   ? "sse2"
+                               : parse == weir::decode::parse_record_avx2 ? "avx2"
+                                                                          : "avx512";
       size_t faults = 0;
-      const double ns = best_ns(input, row.parse, faults);
-      std::printf("%s %s: %.0f bytes, %.1f ns per record, %.2f GB/s, %zu faults\n", argv[i], row.name, bytes,
-                  ns, bytes / ns, faults);
+      const double ns = best_ns(input, parse, faults);
+      std::printf("%s %s: %.0f bytes, %.1f ns per record, %.2f GB/s, %zu faults\n", argv[i], name, bytes, ns,
+                  bytes / ns, faults);
     }
   }
 }

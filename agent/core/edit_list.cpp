@@ -18,78 +18,55 @@ uint32_t closing_brace(std::string_view line) {
   return uint32_t(end - 1);
 }
 
+/// Copies a short piece in whole steps: writes, and reads, up to 31 bytes more than there are (kSlack).
+[[gnu::always_inline]] inline char* copy_in_steps(char* out, const char* from, size_t size) {
+  constexpr size_t kStep = 32, kShort = 256;
+  static_assert(kStep <= EditList::kSlack);
+  if (size > kShort) return static_cast<char*>(std::memcpy(out, from, size)) + size;
+  char* const behind = out + size;
+  do {
+    std::memcpy(out, from, kStep);
+    out += kStep, from += kStep;
+  } while (out < behind);
+  return behind;
+}
+
 }  // namespace
 
 void EditList::reset(std::string_view line, uint32_t member_count) {
   line_ = line;
   members_ = member_count;
-  scratch_.clear();
+  scratch_used_ = 0;
   pieces_.clear();
   edits_.clear();
   appended_.clear();
   removed_.clear();
   made_spans_.clear();
-  building_append_ = open_ = rendered_ = false;
+  bytes_ = line.size() + kSlack;
+  open_ = rendered_ = false;
 }
 
-void EditList::replace(Span where) {
-  WEIR_CHECK(!open_ && where.begin <= where.end && where.end <= line_.size());
-  edits_.push_back({where, {}, uint32_t(pieces_.size()), 0});
-  building_append_ = false;
-  open_ = true;
-}
-
-void EditList::append(std::string_view key) {
-  WEIR_CHECK(!open_);
-  appended_.push_back({{}, key, uint32_t(pieces_.size()), 0});
-  building_append_ = true;
-  open_ = true;
-}
-
-void EditList::push_piece(uint32_t begin, uint32_t end, Source source) {
+void EditList::push_scratch(std::string_view text, Source source) {
   WEIR_CHECK(open_);
-  if (begin == end) return;
-  Edit& edit = open_edit();
-  if (edit.piece_count > 0 && pieces_.back().source == source && pieces_.back().end == begin) {
-    pieces_.back().end = end;
-    return;
-  }
-  pieces_.push_back({begin, end, source});
-  ++edit.piece_count;
-}
-
-void EditList::original(Span slice) {
-  WEIR_CHECK(slice.begin <= slice.end && slice.end <= line_.size());
-  push_piece(slice.begin, slice.end, Source::line);
-}
-
-void EditList::text(std::string_view text) {
-  const auto begin = uint32_t(scratch_.size());
-  scratch_.append(text);
-  push_piece(begin, uint32_t(scratch_.size()), Source::text);
-}
-
-void EditList::made(std::string_view text) {
-  const auto begin = uint32_t(scratch_.size());
-  scratch_.append(text);
-  push_piece(begin, uint32_t(scratch_.size()), Source::made);
-}
-
-void EditList::end() {
-  WEIR_CHECK(open_);
-  open_ = false;
+  if (text.empty()) return;
+  const size_t begin = scratch_used_;
+  scratch_used_ += text.size();
+  if (scratch_.size() < scratch_used_ + kSlack)
+    scratch_.resize(std::max(2 * scratch_.size(), scratch_used_ + kSlack));
+  std::memcpy(scratch_.data() + begin, text.data(), text.size());
+  bytes_ += text.size();
+  last_kept_end_ = nullptr;
+  const bool follows = pieces_.size() > open_edit_->first_piece && pieces_.last().source == Source::text &&
+                       source == Source::text;
+  if (follows)
+    pieces_.last().size += uint32_t(text.size());
+  else
+    pieces_.push({nullptr, uint32_t(begin), uint32_t(text.size()), source});
 }
 
 void EditList::remove(const FieldValue& field) {
   WEIR_CHECK(field.ordinal < members_);
   removed_.push_back(field);
-}
-
-size_t EditList::rendered_bytes_max() const {
-  size_t bytes = line_.size();
-  for (const Piece& piece : pieces_) bytes += piece.end - piece.begin;
-  for (const Edit& edit : appended_) bytes += edit.key.size() + 4;  // comma, two quotes, colon
-  return bytes;
 }
 
 /// Turns each run of neighbours that go into one empty replacement. It takes the comma before it, or, where
@@ -110,26 +87,20 @@ void EditList::place_removals() {
       WEIR_CHECK(line_[gone.end] == ',');
       ++gone.end;
     }
-    edits_.push_back({gone, {}, 0, 0});
+    edits_.push({gone, {}, 0, 0});
     i = last + 1;
   }
 }
 
-char* EditList::copy(char* out, uint32_t begin, uint32_t end) const {
-  std::memcpy(out, line_.data() + begin, end - begin);
-  return out + (end - begin);
-}
-
 char* EditList::copy_pieces(char* out, const Edit& edit) {
-  for (uint32_t i = edit.first_piece; i < edit.first_piece + edit.piece_count; ++i) {
-    const Piece& piece = pieces_[i];
-    const uint32_t size = piece.end - piece.begin;
-    std::memcpy(out, (piece.source == Source::line ? line_.data() : scratch_.data()) + piece.begin, size);
-    if (piece.source == Source::made) [[unlikely]] {
+  const Piece* piece = pieces_.begin() + edit.first_piece;
+  for (const Piece* const behind = piece + edit.piece_count; piece != behind; ++piece) {
+    if (piece->source == Source::made) [[unlikely]] {
       const auto at = uint32_t(out - rendered_begin_);
-      made_spans_.push_back({at, at + size});
+      made_spans_.push_back({at, at + piece->size});
     }
-    out += size;
+    out = copy_in_steps(out, piece->source == Source::kept ? piece->at : scratch_.data() + piece->begin,
+                        piece->size);
   }
   return out;
 }
@@ -138,32 +109,36 @@ char* EditList::render(char* out) {
   WEIR_CHECK(!open_ && !rendered_);
   rendered_ = true;
   rendered_begin_ = out;
-  place_removals();
-  std::sort(edits_.begin(), edits_.end(), [](const Edit& a, const Edit& b) {
-    if (a.where.begin != b.where.begin) return a.where.begin < b.where.begin;
-    return a.where.end < b.where.end;
-  });
+  if (!removed_.empty()) place_removals();
+  const auto before = [](const Edit& a, const Edit& b) {
+    return a.where.begin != b.where.begin ? a.where.begin < b.where.begin : a.where.end < b.where.end;
+  };
+  if (!std::is_sorted(edits_.begin(), edits_.end(), before)) std::sort(edits_.begin(), edits_.end(), before);
   uint32_t done = 0;
+  const auto copy_until = [&](uint32_t end) { out = copy_in_steps(out, line_.data() + done, end - done); };
   for (const Edit& edit : edits_) {
     WEIR_CHECK(edit.where.begin >= done);  // no overlap
-    out = copy_pieces(copy(out, done, edit.where.begin), edit);
+    copy_until(edit.where.begin);
+    out = copy_pieces(out, edit);
     done = edit.where.end;
   }
-  if (appended_.empty()) return copy(out, done, uint32_t(line_.size()));
-
-  const uint32_t brace = closing_brace(line_);
-  out = copy(out, done, brace);
-  bool first = removed_.size() == members_;
-  for (const Edit& edit : appended_) {
-    if (!first) *out++ = ',';
-    first = false;
-    *out++ = '"';
-    std::memcpy(out, edit.key.data(), edit.key.size());
-    out += edit.key.size();
-    *out++ = '"', *out++ = ':';
-    out = copy_pieces(out, edit);
+  if (!appended_.empty()) {
+    const uint32_t brace = closing_brace(line_);
+    copy_until(brace);
+    done = brace;
+    bool first = removed_.size() == members_;
+    for (const Edit& edit : appended_) {
+      if (!first) *out++ = ',';
+      first = false;
+      *out++ = '"';
+      std::memcpy(out, edit.key.data(), edit.key.size());
+      out += edit.key.size();
+      *out++ = '"', *out++ = ':';
+      out = copy_pieces(out, edit);
+    }
   }
-  return copy(out, brace, uint32_t(line_.size()));
+  copy_until(uint32_t(line_.size()));
+  return out;
 }
 
 }  // namespace weir

@@ -8,16 +8,24 @@
 namespace weir {
 namespace decode {
 
-ParseRecord choose_parse_record() {
-  const bool newer =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  return newer ? parse_record_avx2 : parse_record_sse2;
+std::span<const ParseRecord> parse_records() {
+  static const std::vector<ParseRecord> usable = [] {
+    std::vector<ParseRecord> list;
+    const bool avx2 =
+        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2");
+    if (avx512) list.push_back(parse_record_avx512);
+    if (avx2) list.push_back(parse_record_avx2);
+    list.push_back(parse_record_sse2);
+    return list;
+  }();
+  return usable;
 }
 
-void grow_quotes(Workspace& work, size_t words) { work.quotes.resize(words * 2); }
-
-void hand_over_members(const Workspace& work, size_t count, FieldTable& out) {
-  out.members.assign(work.members.get(), work.members.get() + count);
+void grow_quotes(Workspace& work, size_t words) {
+  work.quotes.resize(words * 2);
+  work.quote_places.resize(std::min(words * 2 * 64, Shapes::kTextBytesMax + 64) + 64);
 }
 
 size_t decode_padded(std::string_view raw, std::string& out) {
@@ -41,7 +49,7 @@ bool finite_number(std::string_view text) {
 
 struct Decoder::State {
   decode::Workspace work;
-  decode::ParseRecord parse = decode::choose_parse_record();
+  decode::ParseRecord parse = decode::parse_records().front();
 };
 
 Decoder::Decoder() : state_(std::make_unique<State>()) {}

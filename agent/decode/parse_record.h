@@ -5,7 +5,7 @@
 // typed_array() the reserved values whose children matter; container() everything below, with its own stack
 // of at most kDepthMax.
 
-#include "agent/decode/quote_stream.h"
+#include "agent/decode/match_shape.h"
 
 /// kPlain: the text is printable ASCII without backslashes and work.quotes its index.
 template <bool kPlain>
@@ -21,7 +21,6 @@ class RecordParser : public Scanner<true> {
     const char* const p = space(begin_);
     if (p < end_ && *p != '{') return judge_other_text({begin_, size_t(end_ - begin_)}, work_.nesting);
     if (record(p) == nullptr) return fault();
-    hand_over_members(work_, members_, out_);
     if (out_.has(Field::stream)) return {};
     if (!default_stream) return {Reason::no_stream, 0, "stream: expected one, the listener has no default"};
     out_.stream = *default_stream;
@@ -145,7 +144,7 @@ class RecordParser : public Scanner<true> {
         field.key = span(p, key_end);
         field.key_escaped = escaped;
         field.ordinal = ordinal;
-        field.first_member = members_;
+        field.first_member = uint32_t(out_.members());
         field.member_count = 0;
         field.value.begin = offset(q);
         q = reserved_value(quotes, q, *reserved, field);
@@ -238,7 +237,7 @@ class RecordParser : public Scanner<true> {
     p = space(p + 1);
     if (*p == '}') return closed(p, scope);
     for (;;) {
-      Member& member = work_.members[members_];
+      Member& member = out_.add_member();
       const char* const from = p;
       const char* key_end = p;
       p = key(quotes, p, scope, key_end, member.key_escaped);
@@ -250,7 +249,6 @@ class RecordParser : public Scanner<true> {
       if (p == nullptr) [[unlikely]]
         return nullptr;
       member.value.end = offset(p);
-      ++members_;
       ++field.member_count;
       p = space(p);
       if (*p == ',') [[likely]] {
@@ -386,15 +384,26 @@ class RecordParser : public Scanner<true> {
   FieldTable& out_;
   Workspace& work_;
   QuoteStream quotes_;
-  uint32_t members_ = 0;  // how many of work_.members are used
   uint64_t objects_ = 0;  // invariant: bit d - 1 tells whether the open container of depth d is an object
 };
 
 inline Fault parse_record(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
                           Workspace& work) {
-  if (work.quotes.size() < text.size() / 64 + 2) [[unlikely]]
-    grow_quotes(work, text.size() / 64 + 2);
-  if (index_quotes(text, work.quotes.data()))
-    return RecordParser<true>(text, out, work).parse(default_stream);
-  return RecordParser<false>(text, out, work).parse(default_stream);
+  const size_t words = text.size() / 64 + 1;
+  if (work.quotes.size() < words + 1) [[unlikely]]
+    grow_quotes(work, words + 1);
+  const bool plain = index_quotes(text, work.quotes.data());
+  const bool tried = work.shapes.wants(text);
+  if (tried) [[likely]] {
+    ShapeMatcher matcher(text, work.shapes, work.quote_places.data(), out);
+    if ((plain || matcher.settle_specials(work.quotes.data())) &&
+        matcher.match(work.quotes.data(), default_stream)) [[likely]] {
+      work.shapes.count_hit();
+      return {};
+    }
+  }
+  const Fault fault = plain ? RecordParser<true>(text, out, work).parse(default_stream)
+                            : RecordParser<false>(text, out, work).parse(default_stream);
+  if (tried) fault ? work.shapes.count_miss() : work.shapes.learn(text);
+  return fault;
 }

@@ -6,6 +6,26 @@
 
 #include "agent/decode/scan.h"
 
+#if defined(WEIR_AVX512)
+/// See below.
+inline bool index_quotes(std::string_view text, uint64_t* words) {
+  const __m512i quote = _mm512_set1_epi8('"'), backslash = _mm512_set1_epi8('\\'),
+                space = _mm512_set1_epi8(0x20);
+  const char* p = text.data();
+  uint64_t other = 0, others = 0;
+  const auto quotes = [&] {
+    const __m512i x = _mm512_loadu_si512(p);
+    other = _mm512_cmplt_epi8_mask(x, space) | _mm512_cmpeq_epi8_mask(x, backslash);
+    return _mm512_cmpeq_epi8_mask(x, quote);
+  };
+  size_t left = text.size();
+  for (; left >= 64; left -= 64, p += 64, others |= other) *words++ = quotes();
+  const uint64_t valid = (uint64_t(1) << left) - 1;
+  *words++ = (quotes() & valid) | (uint64_t(1) << left);
+  *words = ~uint64_t(0);
+  return (others | (other & valid)) == 0;
+}
+#else
 /// Quotes of the 64 bytes at `p`; gathers into `other` what is not printable ASCII or is a backslash.
 inline uint64_t quotes_of(const char* p, Block& other) {
   uint64_t quotes = 0;
@@ -37,6 +57,7 @@ inline bool index_quotes(std::string_view text, uint64_t* words) {
   }
   return plain;
 }
+#endif
 
 /// The indexed quotes, one after the other.
 class QuoteStream {

@@ -7,18 +7,32 @@ using BlockMask = uint32_t;
 inline Block no_bytes() { return _mm256_setzero_si256(); }
 inline Block merge(Block x, Block y) { return _mm256_or_si256(x, y); }
 inline Block where_equal(Block x, char c) { return _mm256_cmpeq_epi8(x, _mm256_set1_epi8(c)); }
+inline Block where_same(Block x, Block y) { return _mm256_cmpeq_epi8(x, y); }
 inline Block where_control_or_high(Block x) { return _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), x); }
 inline BlockMask mask_of(Block x) { return uint32_t(_mm256_movemask_epi8(x)); }
 inline Block load_block(const char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline Block where_control(Block x) {
   return _mm256_cmpeq_epi8(_mm256_min_epu8(x, _mm256_set1_epi8(0x1F)), x);
 }
+/// Anything for no bits at all.
+inline int count_zeros(uint64_t bits) { return int(_tzcnt_u64(bits)); }
+inline int count_bits(uint64_t bits) { return int(_mm_popcnt_u64(bits)); }
+/// The lowest `count` bits, which are at most 32.
+inline uint32_t low_bits(uint32_t bits, uint32_t count) { return _bzhi_u32(bits, count); }
 #else
+inline int count_zeros(uint64_t bits) { return __builtin_ctzll(bits | uint64_t(1) << 63); }
+inline uint32_t low_bits(uint32_t bits, uint32_t count) { return bits & ~(~uint64_t(0) << (count & 63)); }
+inline int count_bits(uint64_t bits) {
+  int count = 0;
+  for (; bits != 0; bits &= bits - 1) ++count;
+  return count;
+}
 using Block = __m128i;
 using BlockMask = uint32_t;
 inline Block no_bytes() { return _mm_setzero_si128(); }
 inline Block merge(Block x, Block y) { return _mm_or_si128(x, y); }
 inline Block where_equal(Block x, char c) { return _mm_cmpeq_epi8(x, _mm_set1_epi8(c)); }
+inline Block where_same(Block x, Block y) { return _mm_cmpeq_epi8(x, y); }
 inline Block where_control_or_high(Block x) { return _mm_cmpgt_epi8(_mm_set1_epi8(0x20), x); }
 inline BlockMask mask_of(Block x) { return uint32_t(_mm_movemask_epi8(x)); }
 inline Block load_block(const char* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
@@ -113,7 +127,6 @@ class Scanner {
     uint32_t head = 0, tail = 0;
     std::memcpy(&head, p, 4);
     std::memcpy(&tail, p + 1, 4);
-    constexpr uint32_t kTrue = 0x65757274, kNull = 0x6C6C756E, kAlse = 0x65736C61;
     type = head == kNull ? JsonType::null : JsonType::boolean;
     const char* q = p + 4;
     if (*p == 'f' && tail == kAlse) {
@@ -126,13 +139,13 @@ class Scanner {
 
   static bool begins_number(char c) { return (c >= '0' && c <= '9') || c == '-'; }
 
+  static constexpr uint32_t kTrue = 0x65757274, kNull = 0x6C6C756E, kAlse = 0x65736C61;  // as four bytes
   static constexpr std::string_view kExpectedValue = "expected a value";
   static constexpr std::string_view kUtf8Detail = "expected well-formed UTF-8";
 
   const char* const begin_;
   const char* const end_;
 
- private:
   /// Length of the well-formed sequence at `p` (Unicode table 3-7), 0: ill-formed, -1: fine as far as it
   /// goes, then the end.
   static int utf8_sequence(const char* at, const char* end) {
@@ -150,6 +163,60 @@ class Scanner {
     return length;
   }
 
+  /// The four hex digits at `p`, -1 when they are none, -2 when the end comes first.
+  int hex4(const char* p) const {
+    int value = 0;
+    for (int i = 0; i < 4; ++i) {
+      if (p + i >= end_) return -2;
+      const char c = p[i], lower = char(c | 0x20);
+      if (c >= '0' && c <= '9') {
+        value = value * 16 + (c - '0');
+      } else if (lower >= 'a' && lower <= 'f') {
+        value = value * 16 + (lower - 'a' + 10);
+      } else {
+        return -1;
+      }
+    }
+    return value;
+  }
+
+  /// `q` at the backslash.
+  const char* escape(const char* q) {
+    constexpr std::string_view kDetail = "expected a valid escape";
+    if (q + 1 >= end_) return fail(end_, {});
+    switch (q[1]) {
+      case '"':
+      case '\\':
+      case '/':
+      case 'b':
+      case 'f':
+      case 'n':
+      case 'r':
+      case 't':
+        return q + 2;
+      case 'u':
+        break;
+      default:
+        return fail(q, kDetail);
+    }
+    const int code = hex4(q + 2);
+    if (code < 0) return code == -2 ? fail(end_, {}) : fail(q, kDetail);
+    if (!kCheckUtf8 || code < 0xD800 || code > 0xDFFF) return q + 6;
+    return code < 0xDC00 ? low_surrogate(q) : fail(q, Reason::bad_utf8, kSurrogateDetail);
+  }
+
+  /// `q` at the backslash of a high surrogate.
+  const char* low_surrogate(const char* q) {
+    for (int i = 6; i < 8; ++i) {
+      if (q + i >= end_) return fail(end_, {});
+      if (q[i] != "\\u"[i - 6]) return fail(q, Reason::bad_utf8, kSurrogateDetail);
+    }
+    const int low = hex4(q + 8);
+    if (low == -2) return fail(end_, {});
+    return low >= 0xDC00 && low <= 0xDFFF ? q + 12 : fail(q, Reason::bad_utf8, kSurrogateDetail);
+  }
+
+ private:
   [[gnu::noinline]] const char* number_slow(const char* p, bool& integer) {
     const char* q = p + (*p == '-');
     const char* digits = q;
@@ -205,59 +272,6 @@ class Scanner {
       if (stops != 0) return q + __builtin_ctz(stops);
     }
     return q;
-  }
-
-  /// The four hex digits at `p`, -1 when they are none, -2 when the end comes first.
-  int hex4(const char* p) const {
-    int value = 0;
-    for (int i = 0; i < 4; ++i) {
-      if (p + i >= end_) return -2;
-      const char c = p[i], lower = char(c | 0x20);
-      if (c >= '0' && c <= '9') {
-        value = value * 16 + (c - '0');
-      } else if (lower >= 'a' && lower <= 'f') {
-        value = value * 16 + (lower - 'a' + 10);
-      } else {
-        return -1;
-      }
-    }
-    return value;
-  }
-
-  /// `q` at the backslash.
-  const char* escape(const char* q) {
-    constexpr std::string_view kDetail = "expected a valid escape";
-    if (q + 1 >= end_) return fail(end_, {});
-    switch (q[1]) {
-      case '"':
-      case '\\':
-      case '/':
-      case 'b':
-      case 'f':
-      case 'n':
-      case 'r':
-      case 't':
-        return q + 2;
-      case 'u':
-        break;
-      default:
-        return fail(q, kDetail);
-    }
-    const int code = hex4(q + 2);
-    if (code < 0) return code == -2 ? fail(end_, {}) : fail(q, kDetail);
-    if (!kCheckUtf8 || code < 0xD800 || code > 0xDFFF) return q + 6;
-    return code < 0xDC00 ? low_surrogate(q) : fail(q, Reason::bad_utf8, kSurrogateDetail);
-  }
-
-  /// `q` at the backslash of a high surrogate.
-  const char* low_surrogate(const char* q) {
-    for (int i = 6; i < 8; ++i) {
-      if (q + i >= end_) return fail(end_, {});
-      if (q[i] != "\\u"[i - 6]) return fail(q, Reason::bad_utf8, kSurrogateDetail);
-    }
-    const int low = hex4(q + 8);
-    if (low == -2) return fail(end_, {});
-    return low >= 0xDC00 && low <= 0xDFFF ? q + 12 : fail(q, Reason::bad_utf8, kSurrogateDetail);
   }
 
   /// A plain loop: numbers are short, and a predicted branch costs less than the latency of a vector compare.

@@ -25,13 +25,14 @@ bool differ(std::string_view before, std::string_view after) {
 }
 
 void ContextChanges::add(const ContextSide& before, const Member* b, const ContextSide& after,
-                         const Member* a) {
+                         const Member* a, bool all) {
   const std::string_view old_text = b == nullptr ? std::string_view() : before.of(b->value);
   const std::string_view new_text = a == nullptr ? std::string_view() : after.of(a->value);
-  if (differ(old_text, new_text)) changes_.push_back({b, a});
+  if (all || differ(old_text, new_text)) changes_.push_back({b, a});
 }
 
-const std::vector<Change>& ContextChanges::compute(const ContextSide& before, const ContextSide& after) {
+const std::vector<Change>& ContextChanges::collect(const ContextSide& before, const ContextSide& after,
+                                                   bool all) {
   changes_.clear();
   // Producers send both sides in one order: equal spellings side by side need no search.
   size_t same = 0;
@@ -40,7 +41,7 @@ const std::vector<Change>& ContextChanges::compute(const ContextSide& before, co
     const Member& b = before.members[same];
     const Member& a = after.members[same];
     if (before.of(b.key) != after.of(a.key)) break;
-    add(before, &b, after, &a);
+    add(before, &b, after, &a, all);
   }
   // The rest is merged in key order.
   rest_before_.clear();
@@ -61,7 +62,7 @@ const std::vector<Change>& ContextChanges::compute(const ContextSide& before, co
                                        : json::compare_strings(b[i].first, a[j].first);
     const Member* old_member = order <= 0 ? &before.members[b[i++].second] : nullptr;
     const Member* new_member = order >= 0 ? &after.members[a[j++].second] : nullptr;
-    add(before, old_member, after, new_member);
+    add(before, old_member, after, new_member, all);
   }
   const auto key = [&](const Change& c) {
     return c.after != nullptr ? after.of(c.after->key) : before.of(c.before->key);

@@ -36,10 +36,17 @@ struct Change {
 class ContextChanges {
  public:
   /// Sorted by key. Valid until the next call, and as long as the members of both sides.
-  const std::vector<Change>& compute(const ContextSide& before, const ContextSide& after);
+  const std::vector<Change>& compute(const ContextSide& before, const ContextSide& after) {
+    return collect(before, after, false);
+  }
+  /// The same for every key, whether its value differs or not.
+  const std::vector<Change>& pair(const ContextSide& before, const ContextSide& after) {
+    return collect(before, after, true);
+  }
 
  private:
-  void add(const ContextSide& before, const Member* b, const ContextSide& after, const Member* a);
+  const std::vector<Change>& collect(const ContextSide& before, const ContextSide& after, bool all);
+  void add(const ContextSide& before, const Member* b, const ContextSide& after, const Member* a, bool all);
 
   std::vector<Change> changes_;
   KeyIndex rest_before_, rest_after_;

@@ -1,11 +1,14 @@
 #include "agent/process/context_diff.h"
 
+#include <optional>
 #include <span>
 
 #include "agent/core/check.h"
 #include "agent/core/json.h"
 #include "agent/process/context_changes.h"
 #include "agent/process/context_memory.h"
+#include "agent/process/context_plan.h"
+#include "agent/process/shape_cache.h"
 #include "agent/process/value_writer.h"
 #include "agent/process/whitelist.h"
 
@@ -18,8 +21,7 @@ constexpr size_t kContextKeysMax = 1024;
 ContextSide side_of(const RecordView& record, Field field) {
   if (!record.fields.has(field)) return {};
   const FieldValue& value = record.fields[field];
-  return {record.line, value.value,
-          std::span(record.fields.members).subspan(value.first_member, value.member_count), true};
+  return {record.line, value.value, record.fields.members_of(field), true};
 }
 
 class ContextDiff final : public Processor {
@@ -35,6 +37,8 @@ class ContextDiff final : public Processor {
 
   Verdict process(const RecordView& record, EditList& edits) override {
     const FieldTable& fields = record.fields;
+    if (fields.shape() != nullptr && memory_->empty() && process_by_plan(record, edits))
+      return Verdict::keep();
     const bool snapshots_sent = fields.has(Field::ctx_before) || fields.has(Field::ctx_after);
     const bool light = fields.has(Field::ctx) || fields.has(Field::ctx_set) || fields.has(Field::ctx_unset);
     for (const Field f : {Field::ctx, Field::ctx_set, Field::ctx_unset}) {
@@ -51,6 +55,53 @@ class ContextDiff final : public Processor {
  private:
   bool whitelisted() const { return options_.mode == ContextDiffMode::whitelist; }
 
+  /// False when the record is not for a plan: nothing was written then.
+  bool process_by_plan(const RecordView& record, EditList& edits) {
+    std::optional<ContextPlan>* known = plans_.find(*record.fields.shape());
+    if (known == nullptr) {
+      known = &plans_.put(*record.fields.shape());
+      known->reset();
+      if (has_both_contexts(record.fields)) *known = make_plan(record);
+    }
+    return *known && (**known).apply(record, edits);
+  }
+
+  bool has_both_contexts(const FieldTable& fields) const {
+    if (options_.mode == ContextDiffMode::none) return false;
+    for (const Field f : {Field::ctx, Field::ctx_set, Field::ctx_unset})
+      if (fields.sent(f)) return false;
+    for (const Field f : {Field::ctx_before, Field::ctx_after})
+      if (!fields.has(f) || fields.shape()->fields[size_t(f)].bare) return false;
+    return true;
+  }
+
+  /// By the general rules for this record. Its long values must not show, so it is read as if there were
+  /// none.
+  ContextPlan make_plan(const RecordView& record) {
+    const FieldTable& fields = record.fields;
+    ContextPlan plan(ValueWriter::uncut_bytes(options_.max_value_len));
+    const ContextSide before = side_of(record, Field::ctx_before);
+    const ContextSide after = side_of(record, Field::ctx_after);
+    EditList edits;
+    const auto add_side = [&](const ContextSide& side, Selection& selection, Field field) {
+      edits.reset(record.line, fields.member_count);
+      filter(side, selection, field, fields, edits, int64_t(UINT32_MAX));
+      plan.add_edit(fields, field, edits);
+    };
+    add_side(before, before_, Field::ctx_before);
+    add_side(after, after_, Field::ctx_after);
+    if (whitelisted()) {
+      for (size_t i = 0; i < whitelist_.entries().size(); ++i)
+        if (before_.found[i] != nullptr || after_.found[i] != nullptr)
+          plan.add_key(fields, listed_key(i, before, after), before_.found[i], after_.found[i]);
+    } else {
+      for (const Change& c : changes_.pair(before, after))
+        plan.add_key(fields, c.after != nullptr ? after.of(c.after->key) : before.of(c.before->key), c.before,
+                     c.after);
+    }
+    return plan;
+  }
+
   /// Snapshots or a ctx_diff of the client's own, or nothing of all that.
   void explicit_form(const RecordView& record, EditList& edits) {
     const FieldTable& fields = record.fields;
@@ -63,8 +114,10 @@ class ContextDiff final : public Processor {
         null_if_sent(fields, f, edits);
       return;
     }
-    if (fields.has(Field::ctx_before)) filter(before, before_, Field::ctx_before, fields, edits);
-    if (fields.has(Field::ctx_after)) filter(after, after_, Field::ctx_after, fields, edits);
+    if (fields.has(Field::ctx_before))
+      filter(before, before_, Field::ctx_before, fields, edits, options_.max_value_len);
+    if (fields.has(Field::ctx_after))
+      filter(after, after_, Field::ctx_after, fields, edits, options_.max_value_len);
     const bool both_sent = fields.sent(Field::ctx_before) && fields.sent(Field::ctx_after);
     if (both_sent && (fields.has(Field::ctx_before) || fields.has(Field::ctx_after))) {
       if (!fields.has(Field::ctx_before)) select(before, before_);
@@ -170,10 +223,10 @@ class ContextDiff final : public Processor {
 
   /// One snapshot that was sent as an object. Leaves the selection for write_diff().
   void filter(const ContextSide& side, Selection& selection, Field field, const FieldTable& fields,
-              EditList& edits) {
+              EditList& edits, int64_t max_value_len) {
     select(side, selection);
     if (!options_.snapshots) return null_if_sent(fields, field, edits);
-    ValueWriter out(edits, options_.max_value_len);
+    ValueWriter out(edits, max_value_len);
     out.begin_replace(side.whole);
     take_side(out, side, selection);
     out.end();
@@ -263,13 +316,17 @@ class ContextDiff final : public Processor {
       const Span old_value = b == nullptr ? Span() : b->value;
       const Span new_value = a == nullptr ? Span() : a->value;
       if (!differ(before.of(old_value), after.of(new_value))) continue;
-      std::string_view key = whitelist_.entries()[i].quoted;
-      if (a != nullptr && whitelist_.is_top_level(after, i, *a))
-        key = after.of(a->key);
-      else if (b != nullptr && whitelist_.is_top_level(before, i, *b))
-        key = before.of(b->key);
-      write_change(out, key, before, old_value, after, new_value);
+      write_change(out, listed_key(i, before, after), before, old_value, after, new_value);
     }
+  }
+
+  /// Entry `index` as ctx_diff has it: as sent where it is a key of the context, else as it was configured.
+  std::string_view listed_key(size_t index, const ContextSide& before, const ContextSide& after) const {
+    const Member* const b = before_.found[index];
+    const Member* const a = after_.found[index];
+    if (a != nullptr && whitelist_.is_top_level(after, index, *a)) return after.of(a->key);
+    if (b != nullptr && whitelist_.is_top_level(before, index, *b)) return before.of(b->key);
+    return whitelist_.entries()[index].quoted;
   }
 
   /// `key` as a JSON string; an empty span is an absent value. What stands between values gathers in glue_,
@@ -313,6 +370,7 @@ class ContextDiff final : public Processor {
   Whitelist whitelist_;
   std::shared_ptr<ContextMemory> memory_;
   const Clock& clock_;
+  ShapeCache<std::optional<ContextPlan>> plans_;  // none: not for a plan
   Selection before_, after_;
   ContextChanges changes_;
   ContextMerge merge_;

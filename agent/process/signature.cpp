@@ -9,6 +9,7 @@
 #include "agent/core/check.h"
 #include "agent/core/json.h"
 #include "agent/process/redact.h"
+#include "agent/process/shape_cache.h"
 
 namespace weir {
 namespace {
@@ -67,10 +68,10 @@ class Signature final : public Processor {
 
   Verdict process(const RecordView& record, EditList& edits) override {
     const FieldTable& fields = record.fields;
+    if (fields.shape() != nullptr && has_nothing_to_do(record)) return Verdict::keep();
     if (fields.has(Field::msg_in)) {
       const FieldValue& in = fields[Field::msg_in];
-      rewrite(record.line, in.value, std::span(fields.members).subspan(in.first_member, in.member_count),
-              Redactor::Message::in, edits);
+      rewrite(record.line, in.value, fields.members_of(Field::msg_in), Redactor::Message::in, edits);
     }
     if (fields.has(Field::msg_out)) {
       rewrite_elements(record.line, fields[Field::msg_out].value, edits);
@@ -79,6 +80,24 @@ class Signature final : public Processor {
   }
 
  private:
+  /// Which keys there are is the same in all records of a shape.
+  bool has_nothing_to_do(const RecordView& record) {
+    const RecordShape& shape = *record.fields.shape();
+    if (const bool* known = idle_.find(shape)) return *known;
+    bool& idle = idle_.put(shape);
+    idle = true;
+    const auto look = [&](const Member& m) {
+      for (std::string_view name : {"value", "identity", "hash"}) idle &= !key_is(record.line, m, name);
+    };
+    if (record.fields.has(Field::msg_in))
+      for (const Member& m : record.fields.members_of(Field::msg_in)) look(m);
+    if (record.fields.has(Field::msg_out))
+      for (json::Members all(record.line.data(), record.fields[Field::msg_out].value); all.next();)
+        if (all.member().type == JsonType::object)
+          for (json::Members m(record.line.data(), all.member().value); m.next();) look(m.member());
+    return idle;
+  }
+
   /// Reads each element once: its end is where its members end.
   void rewrite_elements(std::string_view line, Span array, EditList& edits) {
     const char* const base = line.data();
@@ -213,6 +232,7 @@ class Signature final : public Processor {
   const SignatureMode mode_;
   const std::shared_ptr<Redactor> redactor_;  // may be null
   Sha256 sha256_;
+  ShapeCache<bool> idle_;        // of shapes without any of the keys that this is about
   std::vector<Member> members_;  // of one msg_out element
   std::string redacted_, canonical_;
   std::array<char, 66> quoted_hash_{};

@@ -292,6 +292,7 @@ TEST_CASE("snapshots cost no allocation in any mode") {
         {.mode = mode, .whitelist = {"order_id", "d.y", "note", "escaped"}, .max_value_len = 5},
         make_context_memory(), clock);
     Runner runner(*processor);
+    runner.once();
     for (int i = 0; i < 3; ++i) runner.run(record);
     const uint64_t before = test::allocations();
     for (int i = 0; i < 100; ++i) runner.run(record);

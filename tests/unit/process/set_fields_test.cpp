@@ -62,6 +62,7 @@ TEST_CASE("set does not allocate on the steady path") {
   const auto processor =
       make_set({.entries = {{"service", "\"s\""}, {"attributes.a", "1"}, {"n.m", "true"}}});
   test::Runner runner(*processor);
+  runner.once();
   const auto all = [&] {
     for (const char* record :
          {R"({"stream":"log"})", R"({"attributes":{"b":[1,2]},"service":null,"n":{"\u006d":1}})"})
