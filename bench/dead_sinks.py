@@ -18,7 +18,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from machine import ROOT, WORK, cpu, data, machine, tool
+from machine import ROOT, WORK, cpu, data, machine, own_path, tool
 from programs import UnixHTTPConnection, time, wait_for
 
 
@@ -80,7 +80,7 @@ class Dead:
 
 def measure(binary, kind, count, dead):
     """One run: (records per second, CPU s, status of the sinks)."""
-    directory = os.path.join(WORK, "dead")
+    directory = own_path("dead")
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory, mode=0o700)
     config = os.path.join(directory, "weir.yaml")

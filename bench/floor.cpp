@@ -234,6 +234,7 @@ int main(int argc, char** argv) {
         files[stream].push_back(open_output(arg.c_str() + arg.find('=') + 1));
   }
   Floor floor(listed, files);
-  serve(argv[1], true, [&](char* begin, size_t bytes) { floor.on_lines(begin, bytes); });
+  serve(argv[1], std::string(argv[1]).rfind("tcp:", 0) == 0,
+        [&](char* begin, size_t bytes) { floor.on_lines(begin, bytes); });
   std::printf("refused %zu\n", floor.refused());
 }

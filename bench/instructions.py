@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import tables
-from machine import ROOT, WORK, data, progress, write_json
+from machine import ROOT, data, own_path, progress, write_json
 
 PROGRAM = os.path.join(ROOT, "build", "release", "record_path")
 RECORDED = os.path.join(ROOT, "bench", "instructions.json")
@@ -93,9 +93,9 @@ class Profile:
 
 
 def count(case, records):
-    out = os.path.join(WORK, "callgrind.out")
+    out = own_path("callgrind")
     command = ["valgrind", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no", "--callgrind-out-file=" + out,
-               PROGRAM, case, data(CASES[case], 20_000), str(records), "/dev/shm/weir-record-path", "--once"]
+               PROGRAM, case, data(CASES[case], 20_000), str(records), "/dev/shm/weir-record-path-%d" % os.getpid(), "--once"]
     done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
         sys.exit("bench: %s failed: %s" % (" ".join(command), done.stderr.decode()[-1000:]))
@@ -106,7 +106,7 @@ def count(case, records):
 
 def nanoseconds(case):
     """Of each stage, best of several rounds, as record_path prints it."""
-    done = subprocess.run([PROGRAM, case, data(CASES[case], 200_000), str(TIMED)], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run([PROGRAM, case, data(CASES[case], 200_000), str(TIMED), "/dev/shm/weir-record-path-%d" % os.getpid()], stdout=subprocess.PIPE, check=True)
 return re.findall(r"\d+", done.stdout.decode().partition(": ")[2])
 
 

@@ -29,8 +29,15 @@ def tool(name):
     program = os.path.join(WORK, name)
     if not os.path.exists(program) or os.path.getmtime(program) < max(map(os.path.getmtime, sources)):
         os.makedirs(WORK, exist_ok=True)
-        subprocess.run(["g++", "-O2", "-std=c++20", "-I", ROOT, sources[0], "-o", program] + libraries, check=True)
+        made = "%s-%d" % (program, os.getpid())
+        subprocess.run(["g++", "-O2", "-std=c++20", "-I", ROOT, sources[0], "-o", made] + libraries, check=True)
+        os.rename(made, program)
     return program
+
+
+def own_path(name):
+    """In build/bench, of this run alone: another one may be under way."""
+    return os.path.join(WORK, "%s-%d" % (name, os.getpid()))
 
 
 def distinct(kind, count):
@@ -44,8 +51,9 @@ def data(kind, count):
     count = distinct(kind, count)
     path = os.path.join(WORK, "%s-%d.ndjson" % (kind.replace(":", "-"), count))
     if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(tool("mkdata")):
-        subprocess.run([tool("mkdata"), kind, str(count), path + ".new"], check=True)
-        os.rename(path + ".new", path)
+        made = "%s-%d" % (path, os.getpid())
+        subprocess.run([tool("mkdata"), kind, str(count), made], check=True)
+        os.rename(made, path)
     return path
 
 

@@ -76,22 +76,34 @@ inline void write_all(int fd, std::vector<iovec>& parts) {
   }
 }
 
-/// After several short reads in a row more is on its way in small pieces: a pause lets it gather, and spares
-/// the sender from waking somebody up with each write. A single record never waits.
+/// Several short reads, one right after the other: more is on its way in small pieces. A pause lets it
+/// gather, and spares the sender from waking somebody up with each write. Records that come now and then
+/// never wait.
 class Pause {
  public:
   void after_read(size_t bytes) {
-    short_reads_ = bytes < kShortBytes ? short_reads_ + 1 : 0;
+    if (bytes >= kShortBytes) {
+      short_reads_ = 0;
+      return;
+    }
+    timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    const int64_t now_ns = t.tv_sec * 1'000'000'000ll + t.tv_nsec;
+    short_reads_ = now_ns - last_ns_ < kSoonNs ? short_reads_ + 1 : 0;
+    last_ns_ = now_ns;
     if (short_reads_ < kShortReads) return;
-    const timespec time{0, kPauseNs};
-    nanosleep(&time, nullptr);
+    const timespec pause{0, kPauseNs};
+    nanosleep(&pause, nullptr);
+    last_ns_ += kPauseNs;
   }
 
  private:
   static constexpr size_t kShortBytes = 32 << 10;
   static constexpr int kShortReads = 8;
-  static constexpr long kPauseNs = 200000;
+  static constexpr int64_t kSoonNs = 100'000;
+  static constexpr int64_t kPauseNs = 1'000'000;
   int short_reads_ = 0;
+  int64_t last_ns_ = 0;
 };
 
 /// Says "ready ADDRESS", then serves until SIGTERM. on_lines(char* begin, size_t bytes): whole lines,

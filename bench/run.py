@@ -28,7 +28,7 @@ import sys
 import special
 import tables
 from cases import CASES
-from machine import ROOT, WORK, data, data_bytes, machine, progress, threads, tool, warm_memory, write_json
+from machine import ROOT, WORK, data, data_bytes, machine, own_path, progress, threads, tool, warm_memory, write_json
 from programs import DONE_S, Floor, Peer, Reader, Weir, time
 
 SPECIAL = {"latency": special.latency, "memory": special.memory, "idle": special.idle}
@@ -36,7 +36,7 @@ MEMORY_STEP_S = 0.02
 
 
 def fresh_directory(name="run"):
-    path = os.path.join(WORK, name)
+    path = own_path(name)
     shutil.rmtree(path, ignore_errors=True)
     os.makedirs(path, mode=0o700)
     return path
@@ -179,7 +179,7 @@ def main():
     finally:
         progress("")
         for name in ("run", "kept"):
-            shutil.rmtree(os.path.join(WORK, name), ignore_errors=True)
+            shutil.rmtree(own_path(name), ignore_errors=True)
 
 
 if __name__ == "__main__":
