@@ -18,7 +18,7 @@ using namespace bench;
 
 constexpr size_t kRecordBytesMax = 256 << 10;
 constexpr size_t kChunkBytes = 32 << 10;  // so that a chunk and its tokens stay in the cache
-constexpr size_t kUncutBytes = 258;       // longer values may hold a string of more than 256 code points
+constexpr ptrdiff_t kUncutBytes = 258;    // longer values may hold a string of more than 256 code points
 
 /// Do two values of one key differ? Absent is null.
 bool differ(Part before, Part after) {
@@ -38,11 +38,12 @@ class Floor {
  public:
   Floor(std::optional<std::vector<std::string>> listed, std::vector<int> (&files)[kStreams])
       : diff_(listed), listed_(listed.value_or(std::vector<std::string>())), walk_(listed_), files_(files) {
-    for (const std::string& key : listed_) quoted_.push_back("\"" + key + "\":{\"before\":");
+    for (const std::string& key : listed_)
+      quoted_.push_back("\"" + key + "\":{\"before\":" + std::string(kSpareBytes, ' '));
   }
 
   void on_lines(char* begin, size_t bytes) {
-    if (diff_ && rendered_.size() < 3 * bytes) rendered_.resize(3 * bytes);
+    if (diff_ && rendered_.size() < 3 * bytes + kSpareBytes) rendered_.resize(3 * bytes + kSpareBytes);
     out_ = rendered_.data();
     char* const end = begin + bytes;
     while (begin < end) {
@@ -124,66 +125,88 @@ class Floor {
       parts.push_back({const_cast<char*>(begin), bytes});
   }
 
-  void put(const char* begin, const char* end) {
-    std::memcpy(out_, begin, size_t(end - begin));
-    out_ += end - begin;
-  }
-  void put(std::string_view text) { put(text.data(), text.data() + text.size()); }
-  void put(Part part) { put(part.begin, part.end); }
+  /// Where the next byte of rendered_ goes. Short texts are copied in one step that may take along what lies
+  /// behind them; there is room for that.
+  struct Writer {
+    char* at;
+    void put(char c) { *at++ = c; }
+    void put(const char* begin, const char* end) {
+      const auto size = size_t(end - begin);
+      std::memcpy(at, begin, size <= kSpareBytes / 2 ? kSpareBytes / 2 : size);
+      at += size;
+    }
+    void put(Part part) { put(part.begin, part.end); }
+    template <size_t kSize>
+    void put(const char (&text)[kSize]) {
+      std::memcpy(at, text, kSize - 1);
+      at += kSize - 1;
+    }
+  };
 
   /// The line with its contexts cut and their diff behind all that was sent.
   void cut(const char* line, const char* lf, const Found& found) {
-    char* const begin = out_;
+    Writer out{out_};
     const bool both = found.before.value.begin && found.after.value.begin;
     const auto* first = &found.before;
     const auto* second = &found.after;
     if (both && second->value.begin < first->value.begin) std::swap(first, second);
     for (const auto* side : {first, second}) {
       if (!side->object) continue;
-      put(line, side->value.begin);
-      char separator = '{';
-      for (const Kept& kept : side->kept) {
-        if (kept.value.size() > kUncutBytes) beyond("long values in a context");
-        *out_++ = separator;
-        separator = ',';
-        put(kept.whole);
-      }
-      if (separator == '{') *out_++ = '{';
-      *out_++ = '}';
+      out.put(line, side->value.begin);
+      out = put_kept(out, *side);
       line = side->value.end;
     }
-    put(line, found.brace);
-    if (both) {
-      put(",\"ctx_diff\":");
-      put_diff(found);
-    }
-    put(found.brace, lf + 1);
-    add(found.stream, begin, size_t(out_ - begin));
+    out.put(line, found.brace);
+    if (both) out = put_diff(out, found);
+    out.put(found.brace, lf + 1);
+    add(found.stream, out_, size_t(out.at - out_));
+    out_ = out.at;
   }
 
-  static Part value_of(const Found::Context& side, int entry) {
+  /// Neighbours go together.
+  static Writer put_kept(Writer out, const Found::Context& side) {
+    out.put('{');
+    for (size_t i = 0; i < side.kept.size();) {
+      if (i > 0) out.put(',');
+      const char* const begin = side.kept[i].begin;
+      const char* end;
+      do {
+        if (side.kept[i].end - side.kept[i].value > kUncutBytes) beyond("long values in a context");
+        end = side.kept[i].end;
+      } while (++i < side.kept.size() && *end == ',' && side.kept[i].begin == end + 1);
+      out.put(begin, end);
+    }
+    out.put('}');
+    return out;
+  }
+
+  /// By the entry of the list.
+  void find_values(const Found::Context& side, std::vector<Part>& values) {
+    values.assign(listed_.size(), {});
     if (side.object)
-      for (const Kept& kept : side.kept)
-        if (kept.entry == entry) return kept.value;
-    return {};
+      for (const Kept& kept : side.kept) values[size_t(kept.entry)] = {kept.value, kept.end};
   }
 
   /// The keys are listed in order, so their changes are.
-  void put_diff(const Found& found) {
+  Writer put_diff(Writer out, const Found& found) {
+    find_values(found.before, before_);
+    find_values(found.after, after_);
+    out.put(",\"ctx_diff\":");
     char separator = '{';
     for (size_t i = 0; i < listed_.size(); ++i) {
-      const Part before = value_of(found.before, int(i)), after = value_of(found.after, int(i));
+      const Part before = before_[i], after = after_[i];
       if (!differ(before, after)) continue;
-      *out_++ = separator;
+      out.put(separator);
       separator = ',';
-      put(quoted_[i]);
-      before.begin ? put(before) : put("null");
-      put(",\"after\":");
-      after.begin ? put(after) : put("null");
-      *out_++ = '}';
+      out.put(quoted_[i].data(), quoted_[i].data() + quoted_[i].size() - kSpareBytes);
+      before.begin ? out.put(before) : out.put("null");
+      out.put(",\"after\":");
+      after.begin ? out.put(after) : out.put("null");
+      out.put('}');
     }
-    if (separator == '{') *out_++ = '{';
-    *out_++ = '}';
+    if (separator == '{') out.put('{');
+    out.put('}');
+    return out;
   }
 
   void write_out() {
@@ -199,10 +222,11 @@ class Floor {
 
   const bool diff_;
   const std::vector<std::string> listed_;
-  std::vector<std::string> quoted_;  ///< what stands before the first value of a change
+  std::vector<std::string> quoted_;  ///< what stands before the first value of a change, and kSpareBytes
   Walk walk_;
   Shapes shapes_;
   Found found_;
+  std::vector<Part> before_, after_;  ///< values of the listed keys
   std::vector<int> (&files_)[kStreams];
   std::vector<iovec> parts_[kStreams], written_;
   std::vector<char> rendered_;

@@ -83,11 +83,10 @@ struct Part {
   std::string_view text() const { return {begin, size()}; }
 };
 
-/// A key and its value.
+/// A listed key, from the quote before it to the end of its value.
 struct Kept {
-  int entry;   ///< of the list
-  Part whole;  ///< from the quote before the key to the value's end
-  Part value;
+  int entry;  ///< of the list
+  const char *begin, *value, *end;
 };
 
 /// A value without children. What may stand there instead is of `types`, and below, for a number, of `rule`.

@@ -104,8 +104,7 @@ class Shape {
     for (Found::Context* side : {&like_.before, &like_.after}) {
       fn(side->value.begin), fn(side->value.end);
       if (!side->object) continue;
-      for (Kept& kept : side->kept)
-        fn(kept.whole.begin), fn(kept.whole.end), fn(kept.value.begin), fn(kept.value.end);
+      for (Kept& kept : side->kept) fn(kept.begin), fn(kept.value), fn(kept.end);
     }
   }
 

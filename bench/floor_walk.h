@@ -247,8 +247,7 @@ class Walk {
       for (size_t i = 0; i < listed_.size(); ++i)
         if (listed_[i].hash == key.hash && listed_[i].size == key.size &&
             std::memcmp(listed_[i].text, key.text, key.size) == 0) {
-          const char* const end = end_before(at(token));
-          out.kept.push_back({int(i), {begin, end}, {value_begin, end}});
+          out.kept.push_back({int(i), begin, value_begin, end_before(at(token))});
         }
       if (*at(token) == '}') break;
       if (*at(token++) != ',' || *at(token) != '"') return nullptr;
