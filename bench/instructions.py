@@ -107,7 +107,7 @@ def count(case, records):
 def nanoseconds(case):
     """Of each stage, best of several rounds, as record_path prints it."""
     done = subprocess.run([PROGRAM, case, data(CASES[case], 200_000), str(TIMED), "/dev/shm/weir-record-path-%d" % os.getpid()], stdout=subprocess.PIPE, check=True)
-return re.findall(r"\d+", done.stdout.decode().partition(": ")[2])
+    return re.findall(r"\d+", done.stdout.decode().partition(": ")[2])
 
 
 def stages_table():
