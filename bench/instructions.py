@@ -136,7 +136,7 @@ def main(args):
     if args.check:
         with open(RECORDED) as f:
             recorded = json.load(f)["cases"]
-        change = lambda now, then: "%+.1f %%" % (100 * (now - then) / then) if then else "-"
+        change = lambda now, then: "%+.1f %%" % (100 * (now - then) / then) if then >= 10 else "-"
         print("\nChange since bench/instructions.json:\n")
         print(tables.table(["case", *COLUMNS], [[case] + [change(counts[name], recorded[case][name]) for name in COLUMNS] for case, counts in found.items() if case in recorded]))
         return
