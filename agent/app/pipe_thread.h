@@ -5,12 +5,18 @@
 #include <future>
 #include <thread>
 
+#include "agent/core/thread_name.h"
+
 namespace weir {
 
 /// The one thread of sources, sessions and processors (architecture.md section 4).
 class PipeThread {
  public:
-  PipeThread() : work_(io_.get_executor()), thread_([this] { io_.run(); }) {}
+  PipeThread()
+      : work_(io_.get_executor()), thread_([this] {
+          name_this_thread("pipe");
+          io_.run();
+        }) {}
   ~PipeThread() { stop(); }
   /// No handler runs after this. Safe twice.
   void stop() {

@@ -103,7 +103,11 @@ class FieldTable {
   /// Sent, be it as null.
   bool sent(Field f) const { return (present_ >> unsigned(f)) & 1u; }
   /// Sent and not null (null means absent, records.md section 7).
-  bool has(Field f) const { return sent(f) && (*this)[f].type != JsonType::null; }
+  bool has(Field f) const {
+    if (!sent(f)) return false;
+    if (shape_ != nullptr && !shape_->fields[size_t(f)].bare) return true;
+    return (*this)[f].type != JsonType::null;
+  }
   const FieldValue& operator[](Field f) const {
     if (((known_ >> unsigned(f)) & 1u) == 0) find(f);
     return values_[size_t(f)];

@@ -111,11 +111,6 @@ Fault judge_other_text(std::string_view text, std::vector<bool>& nesting) {
 
 }  // namespace decode
 
-bool is_array_line(std::string_view payload_untrusted) {
-  const size_t at = payload_untrusted.find_first_not_of(" \t\n\r");
-  return at != payload_untrusted.npos && payload_untrusted[at] == '[';
-}
-
 Fault ArraySplitter::split(std::string_view payload_untrusted) {
   elements_.clear();
   decode::GrammarScanner<false> scanner(payload_untrusted, nesting_);

@@ -29,7 +29,12 @@ class Decoder {
 };
 
 /// Does the line begin (after white space) with `[`?
-bool is_array_line(std::string_view payload_untrusted);
+inline bool is_array_line(std::string_view payload_untrusted) {
+  if (payload_untrusted.starts_with('{')) [[likely]]
+    return false;
+  const size_t at = payload_untrusted.find_first_not_of(" \t\n\r");
+  return at != payload_untrusted.npos && payload_untrusted[at] == '[';
+}
 
 /// The elements of an array line, in order, once its grammar is right from end to end: one element at a time
 /// may then be decoded and judged for itself. Grammar only (RFC 8259); UTF-8, duplicate keys and depth are

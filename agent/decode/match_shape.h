@@ -71,7 +71,7 @@ class ShapeMatcher : public Scanner<true> {
 
   /// The text holds more than printable ASCII: are its escapes and characters well-formed? Takes escaped
   /// quotes out of `words`, its index.
-  bool settle_specials(uint64_t* words) {
+  [[gnu::noinline]] bool settle_specials(uint64_t* words) {
     const char* done = begin_;
     for (const char* block = begin_; block < end_; block += 64, ++words) {
       uint64_t specials = specials_of(block);

@@ -387,8 +387,17 @@ class RecordParser : public Scanner<true> {
   uint64_t objects_ = 0;  // invariant: bit d - 1 tells whether the open container of depth d is an object
 };
 
-inline Fault parse_record(std::string_view text, std::optional<Stream> default_stream, FieldTable& out,
-                          Workspace& work) {
+/// The parser's verdict on a record that is of no known shape, which is learned from it.
+[[gnu::noinline]] inline Fault parse_and_learn(std::string_view text, std::optional<Stream> default_stream,
+                                               FieldTable& out, Workspace& work, bool plain, bool learn) {
+  const Fault fault = plain ? RecordParser<true>(text, out, work).parse(default_stream)
+                            : RecordParser<false>(text, out, work).parse(default_stream);
+  if (learn) fault ? work.shapes.count_miss() : work.shapes.learn(text);
+  return fault;
+}
+
+[[gnu::always_inline]] inline Fault parse_record(std::string_view text, std::optional<Stream> default_stream,
+                                                 FieldTable& out, Workspace& work) {
   const size_t words = text.size() / 64 + 1;
   if (work.quotes.size() < words + 1) [[unlikely]]
     grow_quotes(work, words + 1);
@@ -396,14 +405,11 @@ inline Fault parse_record(std::string_view text, std::optional<Stream> default_s
   const bool tried = work.shapes.wants(text);
   if (tried) [[likely]] {
     ShapeMatcher matcher(text, work.shapes, work.quote_places.data(), out);
-    if ((plain || matcher.settle_specials(work.quotes.data())) &&
-        matcher.match(work.quotes.data(), default_stream)) [[likely]] {
+    const bool settled = plain || matcher.settle_specials(work.quotes.data());
+    if (settled && matcher.match(work.quotes.data(), default_stream)) [[likely]] {
       work.shapes.count_hit();
       return {};
     }
   }
-  const Fault fault = plain ? RecordParser<true>(text, out, work).parse(default_stream)
-                            : RecordParser<false>(text, out, work).parse(default_stream);
-  if (tried) fault ? work.shapes.count_miss() : work.shapes.learn(text);
-  return fault;
+  return parse_and_learn(text, default_stream, out, work, plain, tried);
 }

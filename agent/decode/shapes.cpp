@@ -57,13 +57,14 @@ class Shapes::Drafter {
     ShapeStep& step = made.step;
     step.size = uint8_t(glue.size());
     step.quotes = uint8_t(quotes);
+    step.hole = hole;
     if (quotes > 0) step.first_quote = uint8_t(glue.find('"'));
+    if (quotes == 0 && hole == Hole::end) step.first_quote = step.size;
     step.wanted = ~0u;
     if (step.simple()) {
       std::memcpy(step.glue, glue.data(), glue.size());
       if (glue.size() < 32) step.wanted = (1u << glue.size()) - 1;
     }
-    step.hole = hole;
     step.allowed = allowed;
   }
 

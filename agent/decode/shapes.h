@@ -36,11 +36,12 @@ struct alignas(64) ShapeStep {
   uint16_t bytes = 0;              ///< where all its bytes are in Shapes::bytes()
   uint8_t size = 0;                ///< how many these are
   uint8_t quotes = 0;              ///< how many of them are quotes
-  uint8_t first_quote = kNoQuote;  ///< where the first of these is
+  uint8_t first_quote = kNoQuote;  ///< where the first of these is; of the end without one its size
   Hole hole = Hole::none;
   uint8_t allowed = kAnyType;  ///< of a bare value: a TypeSet, and what a number has to be
   static constexpr uint8_t kInteger = 0x40, kFinite = 0x80;
-  bool simple() const { return size <= sizeof glue && quotes > 0; }
+  /// The matcher finds it where the next quote says; of the end without one that is the end of the text.
+  bool simple() const { return size <= sizeof glue && (quotes > 0 || hole == Hole::end); }
 };
 static_assert(sizeof(ShapeStep) == 64);
 

@@ -35,16 +35,25 @@ class Connection {
     timer_.cancel();
     co_return std::chrono::steady_clock::now() < deadline;
   }
+  /// Leaves it alone for so long, or until cancel(); what arrives meanwhile wakes nobody: each wake-up would
+  /// cost the sender a system call's time.
+  asio::awaitable<void> pause(std::chrono::nanoseconds time) {
+    waiter_->release();
+    timer_.expires_after(time);
+    co_await timer_.async_wait(kAwait);
+    if (stream_) waiter_->assign(fd());
+  }
   /// Wakes who waits.
   void cancel() {
     boost::system::error_code ignored;
+    timer_.cancel();
     if (waiter_->is_open()) waiter_->cancel(ignored);
   }
   /// Safe twice.
   void close() {
-    if (!waiter_->is_open()) return;
+    if (!stream_) return;
     timer_.cancel();
-    waiter_->release();
+    if (waiter_->is_open()) waiter_->release();
     stream_.reset();
   }
 

@@ -14,7 +14,10 @@ namespace {
 constexpr size_t kAsideReadBytes = 64 << 10;
 constexpr int64_t kTurnNs = 50'000'000;
 
-bool blank(std::string_view line) { return line.find_first_not_of(" \t\r") == line.npos; }
+bool blank(std::string_view line) {
+  const bool begins = !line.empty() && static_cast<unsigned char>(line.front()) > ' ';
+  return !begins && line.find_first_not_of(" \t\r") == line.npos;
+}
 
 std::string_view without_cr(std::string_view line) {
   if (line.ends_with('\r')) line.remove_suffix(1);

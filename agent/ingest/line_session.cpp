@@ -49,7 +49,10 @@ asio::awaitable<void> LineSession::serve() {
     } else if (fill()) {
       co_await turn();
       // One read per turn: the others come next.
-      co_await asio::post(context_.io, kAwait);
+      if (pause_ns_ > 0 && !draining_)
+        co_await connection_.pause(std::chrono::nanoseconds(pause_ns_));
+      else
+        co_await asio::post(context_.io, kAwait);
     } else {
       co_await wait_readable();
     }
@@ -85,9 +88,14 @@ bool LineSession::hung_up() {
 /// Reads once. False: nothing is there now. At the end of the connection end_of_input_ is set.
 bool LineSession::fill() {
   if (wait_ns() > 0 && !hung_up()) return false;
-  IoStep step = connection_.stream().read_some(reader_.space());
+  const std::span<char> space = reader_.space();
+  IoStep step = connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
     reader_.filled(step.bytes);
+    pause_ns_ = 0;
+    // A local socket costs its writer the same either way; who waits for replies must not wait longer.
+    if (!producer_.peer.uid && !wants_replies_)
+      pause_ns_ = pace_.after_read(step.bytes, space.size(), system_clock().monotonic_ns());
     if (share_) share_->allowance -= int64_t(step.bytes);
     return true;
   }

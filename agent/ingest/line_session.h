@@ -2,6 +2,7 @@
 #include <string>
 
 #include "agent/core/options.h"
+#include "agent/ingest/read_pace.h"
 #include "agent/ingest/session.h"
 
 namespace weir {
@@ -31,6 +32,8 @@ class LineSession final : public Session {
   bool ending() const { return stopped_ || closing_; }
 
   LineReader reader_;
+  ReadPace pace_;
+  int64_t pause_ns_ = 0;                          ///< before the next read
   IoStep::Kind wants_ = IoStep::Kind::want_read;  ///< what the last read waits for
   std::string out_;        ///< replies not sent yet; nothing is read while there are any
   std::string control_;    ///< a control line that feed() came to: handled when the lines before it are in

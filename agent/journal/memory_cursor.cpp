@@ -33,13 +33,13 @@ void MemoryCursor::move_to(Position position, const Totals& totals) {
 void MemoryCursor::flush() {
   std::lock_guard lock(journal_.mutex_);
   flush_until_ = journal_.position_;
-  journal_.appended_.notify_all();
+  wake_.notify_one();
 }
 
 void MemoryCursor::wake() {
   std::lock_guard lock(journal_.mutex_);
   woken_ = true;
-  journal_.appended_.notify_all();
+  wake_.notify_one();
 }
 
 /// Ends the open stretch at the journal's end.
@@ -56,7 +56,7 @@ void MemoryCursor::set_streams(StreamSet streams) {
     stretches_.push_back({{}, false, journal_.position_, journal_.totals_});
   stretches_.push_back({streams, true, 0, {}});
   flush_until_ = journal_.position_;
-  journal_.appended_.notify_all();
+  wake_.notify_one();
   journal_.tell_space(lock);
 }
 
@@ -70,7 +70,7 @@ void MemoryCursor::end_here() {
   std::lock_guard lock(journal_.mutex_);
   close_stretch();
   flush_until_ = journal_.position_;
-  journal_.appended_.notify_all();
+  wake_.notify_one();
 }
 
 MemoryCursor::Sum MemoryCursor::between(const Totals& from, const Totals& upto) const {
@@ -137,6 +137,15 @@ void MemoryCursor::catch_up() {
   }
 }
 
+/// Wakes its reader, if that waits and has something to do now that `more` has been appended. Waking costs
+/// the appender a system call, so nobody is woken for records that are not his.
+void MemoryCursor::tell(const Totals& more) {
+  if (!waiting_ || ended() || more.records_of(stretches_.back().streams) == 0) return;
+  if (step_ != nullptr && !ready(*step_)) return;
+  waiting_ = false;  // it is on its way
+  wake_.notify_one();
+}
+
 bool MemoryCursor::ready(const BatchLimits& limits) const {
   const Sum lag = between(at_, journal_.totals_);
   return lag.records > 0 && (lag.records >= limits.records_step || lag.bytes >= limits.bytes_step ||
@@ -150,14 +159,14 @@ bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_
   out.slices.clear();
   out_ = false;
   auto deadline = steady_clock::now() + nanoseconds(wait_ns < 0 ? INT64_C(1) << 60 : wait_ns);
-  auto wait_until = [&](auto time, auto condition) {
-    ++journal_.waiting_;
-    journal_.appended_.wait_until(lock, stop, time, [&] { return woken_ || condition(); });
-    --journal_.waiting_;
+  auto wait_until = [&](auto time, const BatchLimits* step, auto condition) {
+    waiting_ = true, step_ = step;
+    wake_.wait_until(lock, stop, time, [&] { return woken_ || condition(); });
+    waiting_ = false;
   };
   if (lag_records() == 0) {
     if (wait_ns == 0) return false;
-    wait_until(deadline, [&] { return lag_records() > 0 || ended(); });
+    wait_until(deadline, nullptr, [&] { return lag_records() > 0 || ended(); });
     if (lag_records() == 0) return woken_ = false;
   }
   // The first record is there; a step may still have to fill up, at most for `linger`.
@@ -165,7 +174,7 @@ bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_
     auto linger = limits.linger_ns < 0
                       ? deadline
                       : std::min(deadline, steady_clock::now() + nanoseconds(limits.linger_ns));
-    wait_until(linger, [&] { return ready(limits); });
+    wait_until(linger, &limits, [&] { return ready(limits); });
     if (limits.linger_ns < 0 && !ready(limits)) return false;
   }
   if (stop.stop_requested() || std::exchange(woken_, false)) return false;

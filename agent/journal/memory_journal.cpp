@@ -119,7 +119,7 @@ AppendResult MemoryJournal::append(Transaction& t) {
   size_t bytes = sizeof(Entry) + (new_block ? t.block->capacity() : 0);
   if (!lag_allows(t.totals) || (new_block && !make_room(bytes))) {
     full_ = true, wanted_bytes_ = new_block ? bytes : 0, wanted_totals_ = t.totals;
-    appended_.notify_all();  // cursors that wait for a full step give up waiting
+    for (MemoryCursor* c : cursors_) c->tell(totals_);  // those that wait for a full step give up waiting
     return AppendResult::full;
   }
   full_ = false;
@@ -135,7 +135,7 @@ AppendResult MemoryJournal::append(Transaction& t) {
   position_ += t.entry_count;
   totals_ += t.totals;
   t.block.reset();
-  if (waiting_ > 0) appended_.notify_all();
+  for (MemoryCursor* c : cursors_) c->tell(t.totals);
   return AppendResult::taken;
 }
 

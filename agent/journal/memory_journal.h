@@ -48,8 +48,6 @@ class MemoryJournal final : public Journal {
 
   const std::string uuid_;
   mutable std::mutex mutex_;
-  std::condition_variable_any appended_;
-  int waiting_ = 0;
   std::deque<Entry> entries_;
   uint64_t first_entry_number_ = 0;  ///< number of entries_.front() since the beginning
   uint64_t held_bytes_ = 0;          ///< capacity of the blocks in entries_, and the entries themselves
@@ -108,6 +106,7 @@ class MemoryCursor final : public Cursor {
   void close_stretch();
   Mark oldest() const;
   void catch_up();
+  void tell(const Totals& more);
   bool ready(const BatchLimits& limits) const;
   void fill(BatchView& out, const BatchLimits& limits) const;
 
@@ -122,6 +121,9 @@ class MemoryCursor final : public Cursor {
   Mark given_up_;             ///< what lies before is more than its LagLimit: dropped at its next look
   Position flush_until_ = 0;  ///< up to here no step is waited for
   bool woken_ = false;
+  std::condition_variable_any wake_;
+  bool waiting_ = false;               ///< next() sleeps until there is something to do
+  const BatchLimits* step_ = nullptr;  ///< and then until there is a full step of these
   bool out_ =
       false;  ///< a batch was handed out and not committed yet: it is alive whatever the journal drops
   Position out_end_ = 0;

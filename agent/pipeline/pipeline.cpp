@@ -152,8 +152,9 @@ void Pipeline::reject(Producer& producer, uint64_t seq, const Fault& fault, std:
 }
 
 void Pipeline::render(Producer& producer, const RecordView& record) {
-  add_agent_fields(producer, record);
   const Stream stream = record.fields.stream;
+  const bool lacks_time = stream != Stream::trace && !record.fields.has(Field::ts);
+  if (producer.stamp || lacks_time) add_agent_fields(producer, record, lacks_time);
   if (Redactor* redactor = setup_.streams[size_t(stream)].redactor.get())
     return render_redacted(producer, record, *redactor);
   if (edits_.empty()) return add_line(producer, stream, record.line);
@@ -197,7 +198,7 @@ void Pipeline::count_line(Stream stream, size_t bytes) {
 
 /// What the agent adds behind all sent fields (records.md section 2). A producer cannot forge them: one it
 /// sent is replaced.
-void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
+void Pipeline::add_agent_fields(Producer& producer, const RecordView& record, bool lacks_time) {
   const FieldTable& f = record.fields;
   auto add = [&](Field field, auto&& write) {
     if (f.sent(field))
@@ -208,7 +209,7 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record) {
     edits_.end();
   };
   auto time = [&] { edits_.made({turn_time_, sizeof turn_time_}); };
-  if (f.stream != Stream::trace && !f.has(Field::ts)) add(Field::ts, time);
+  if (lacks_time) add(Field::ts, time);
   if (!producer.stamp) return;
   add(Field::_peer, [&] {
     const Peer& peer = producer.peer;

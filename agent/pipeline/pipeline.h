@@ -86,7 +86,7 @@ class Pipeline final : public FrameHandler {
   void add_line(Producer& producer, Stream stream, std::string_view line);
   void render_redacted(Producer& producer, const RecordView& record, Redactor& redactor);
   void count_line(Stream stream, size_t bytes);
-  void add_agent_fields(Producer& producer, const RecordView& record);
+  void add_agent_fields(Producer& producer, const RecordView& record, bool lacks_time);
   char* reserve(Producer& producer, size_t bytes);
   void close_transaction(Producer& producer);
   Intake append_pending();

@@ -4,6 +4,7 @@
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
+#include "agent/core/thread_name.h"
 
 namespace weir {
 namespace {
@@ -45,7 +46,10 @@ SinkRunner::~SinkRunner() { stop(); }
 
 void SinkRunner::start() {
   WEIR_CHECK(!worker_.joinable());
-  worker_ = std::jthread([this](std::stop_token stop) { run(stop); });
+  worker_ = std::jthread([this](std::stop_token stop) {
+    name_this_thread("sink-" + name_);
+    run(stop);
+  });
 }
 
 SinkPlace SinkRunner::stop() {
