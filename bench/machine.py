@@ -1,9 +1,11 @@
 """What the other modules stand on: programs and data made once, and what /proc says of a process."""
 import collections
+import contextlib
 import json
 import mmap
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -76,6 +78,35 @@ def warm_memory(size):
     available = next(int(x.split()[1]) for x in read("/proc/meminfo").splitlines() if x.startswith("MemAvailable")) << 10
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     mmap.mmap(-1, max(mmap.PAGESIZE, min(size, available // 2)), flags=flags).close()
+
+
+@contextlib.contextmanager
+def processors_awake():
+    """Something to do for every processor that has nothing else, at a priority that yields to all. The idle processor of
+    a virtual machine is given back to the host, takes long to come back, and Linux places no thread on it that just
+    woke up: sender and receiver then share one processor beside an idle one, whatever is measured."""
+    spinners = []
+    try:
+        for processor in os.sched_getaffinity(0):
+            pid = os.fork()
+            if pid == 0:
+                spin(processor, os.getppid())
+            spinners.append(pid)
+        yield
+    finally:
+        for pid in spinners:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def spin(processor, parent):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.sched_setaffinity(0, {processor})
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while os.getppid() == parent:
+        for _ in range(1_000_000):
+            pass
+    os._exit(0)
 
 
 # --- /proc --------------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ import sys
 import special
 import tables
 from cases import CASES
-from machine import ROOT, WORK, data, data_bytes, machine, own_path, progress, threads, tool, warm_memory, write_json
+from machine import ROOT, WORK, data, data_bytes, machine, own_path, processors_awake, progress, threads, tool, warm_memory, write_json
 from programs import DONE_S, Floor, Peer, Reader, Weir, time
 
 SPECIAL = {"latency": special.latency, "memory": special.memory, "idle": special.idle}
@@ -118,7 +118,8 @@ def run_case(case, args, say):
         for name, make in programs_of(args, case):
             say("%s, run %d of %d" % (name, number + 1, args.repeat))
             look = {"floor": outputs.keep, "weir": outputs.compare if case.connections == 1 else lambda _: None}.get(name, lambda _: None)
-            runs.setdefault(name, []).append(throughput(make, case, count, outputs.sizes, look))
+            with processors_awake():
+                runs.setdefault(name, []).append(throughput(make, case, count, outputs.sizes, look))
     return runs, outputs.same
 
 

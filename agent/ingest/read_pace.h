@@ -11,7 +11,7 @@ namespace weir {
 /// One for each connection; no clock but the time given.
 class ReadPace {
  public:
-  static constexpr int64_t kPauseNs = 1'000'000;
+  static constexpr int64_t kPauseNs = 200'000;
   static constexpr int kReadsBefore = 8;           ///< so many short reads in a row
   static constexpr size_t kShortBytes = 64 << 10;  ///< a read of fewer is short
   static constexpr int64_t kSoonNs = 100'000;  ///< and it counts when it follows the one before within this
