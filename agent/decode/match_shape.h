@@ -9,40 +9,63 @@
 inline constexpr size_t kQuotePadding = 64;
 static_assert(kQuotePadding >= Shapes::kQuotesMax);
 
-/// The positions in `words` (index_quotes()), ascending; the end of the text, which is among them, is the
-/// last one, and repeated. `out` has room for as many as there are and kQuotePadding.
-inline void list_quotes(const uint64_t* words, size_t count, uint16_t end, uint16_t* out) {
+/// Positions of quotes, written one after the other: ascending, the end of the text as the last one, which is
+/// repeated. There is room for as many as there are and kQuotePadding.
+class QuoteList {
+ public:
+  explicit QuoteList(uint16_t* out) : out_(out) {}
 #if defined(WEIR_AVX512)
-  __m512i base = _mm512_setzero_si512();
-  const __m512i each =
-      _mm512_set_epi8(63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42,
-                      41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20,
-                      19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-  for (; count > 0; --count, ++words, base = _mm512_add_epi16(base, _mm512_set1_epi16(64))) {
-    const __m512i found = _mm512_maskz_compress_epi8(*words, each);
-    _mm512_storeu_si512(out, _mm512_add_epi16(base, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(found))));
-    const auto size = count_bits(*words);
-    if (size > 32) [[unlikely]]
-      _mm512_storeu_si512(out + 32,
-                          _mm512_add_epi16(base, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(found, 1))));
-    out += size;
+  /// Of the next 64 bytes.
+  void add(uint64_t bits) {
+    const __m512i each =
+        _mm512_set_epi8(63, 62, 61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43,
+                        42, 41, 40, 39, 38, 37, 36, 35, 34, 33, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22,
+                        21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i found = _mm512_maskz_compress_epi8(bits, each);
+    _mm512_storeu_si512(out_, _mm512_add_epi16(base_, _mm512_cvtepu8_epi16(_mm512_castsi512_si256(found))));
+    const auto count = count_bits(bits);
+    if (count > 32) [[unlikely]]
+      _mm512_storeu_si512(out_ + 32,
+                          _mm512_add_epi16(base_, _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(found, 1))));
+    out_ += count;
+    base_ = _mm512_add_epi16(base_, _mm512_set1_epi16(64));
   }
 #else
-  for (uint32_t base = 0; count > 0; --count, ++words, base += 64) {
+  /// Of the next 64 bytes.
+  void add(uint64_t bits) {
     // Rounds of eight without a look at how many there are; what is written too much is written over.
-    for (uint64_t bits = *words; bits != 0;) {
+    while (bits != 0) {
       const uint64_t round = bits;
-      uint16_t* to = out;
+      uint16_t* to = out_;
 #pragma GCC unroll 8
       for (int i = 0; i < 8; ++i) {
-        *to++ = uint16_t(base + unsigned(count_zeros(bits)));
+        *to++ = uint16_t(base_ + unsigned(count_zeros(bits)));
         bits &= bits - 1;
       }
-      out += bits != 0 ? 8 : count_bits(round);
+      out_ += bits != 0 ? 8 : count_bits(round);
     }
+    base_ += 64;
   }
 #endif
-  std::fill_n(out, kQuotePadding, end);
+  void finish(uint16_t end) { std::fill_n(out_, kQuotePadding, end); }
+
+ private:
+  uint16_t* out_;
+#if defined(WEIR_AVX512)
+  __m512i base_ = _mm512_setzero_si512();
+#else
+  uint32_t base_ = 0;
+#endif
+};
+
+/// All quotes of a text; false when it is not plain, and the list of no use.
+[[gnu::always_inline]] inline bool list_quotes(std::string_view text, uint16_t* out) {
+  QuoteFinder finder(text);
+  QuoteList list(out);
+  while (finder.has_block()) list.add(finder.block());
+  list.add(finder.rest());
+  list.finish(uint16_t(text.size()));
+  return finder.plain();
 }
 
 inline uint64_t specials_of(const char* p) {
@@ -69,9 +92,19 @@ class ShapeMatcher : public Scanner<true> {
   ShapeMatcher(std::string_view text, const Shapes& shapes, uint16_t* quotes, FieldTable& out)
       : Scanner(text), shapes_(shapes), quotes_(quotes), out_(out) {}
 
-  /// The text holds more than printable ASCII: are its escapes and characters well-formed? Takes escaped
-  /// quotes out of `words`, its index.
-  [[gnu::noinline]] bool settle_specials(uint64_t* words) {
+  /// For a text that is not plain: are its escapes and characters well-formed? Lists its quotes, the escaped
+  /// ones left out. `words` is room for its index.
+  [[gnu::noinline]] bool list_quotes_of_settled(uint64_t* words) {
+    index_quotes({begin_, size_t(end_ - begin_)}, words);
+    if (!settle_specials(words)) return false;
+    QuoteList list(quotes_);
+    const auto size = size_t(end_ - begin_);
+    for (size_t i = 0; i <= size / 64; ++i) list.add(words[i]);
+    list.finish(uint16_t(size));
+    return true;
+  }
+
+  bool settle_specials(uint64_t* words) {
     const char* done = begin_;
     for (const char* block = begin_; block < end_; block += 64, ++words) {
       uint64_t specials = specials_of(block);
@@ -96,12 +129,9 @@ class ShapeMatcher : public Scanner<true> {
     return true;
   }
 
-  /// On true `out` is what the parser would have made of it. `words`: the index of its quotes.
-  bool match(const uint64_t* words, std::optional<Stream> default_stream) {
-    if (shapes_.empty()) [[unlikely]]
-      return false;
+  /// The quotes are listed. On true `out` is what the parser would have made of it.
+  bool match(std::optional<Stream> default_stream) {
     const auto size = size_t(end_ - begin_);
-    list_quotes(words, size / 64 + 1, uint16_t(size), quotes_);
     const ShapeStep* const last = walk();
     if (last == nullptr) return false;
     const RecordShape& shape = shapes_.shape(last->shape);

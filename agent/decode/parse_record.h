@@ -389,7 +389,8 @@ class RecordParser : public Scanner<true> {
 
 /// The parser's verdict on a record that is of no known shape, which is learned from it.
 [[gnu::noinline]] inline Fault parse_and_learn(std::string_view text, std::optional<Stream> default_stream,
-                                               FieldTable& out, Workspace& work, bool plain, bool learn) {
+                                               FieldTable& out, Workspace& work, bool learn) {
+  const bool plain = index_quotes(text, work.quotes.data());
   const Fault fault = plain ? RecordParser<true>(text, out, work).parse(default_stream)
                             : RecordParser<false>(text, out, work).parse(default_stream);
   if (learn) fault ? work.shapes.count_miss() : work.shapes.learn(text);
@@ -398,18 +399,17 @@ class RecordParser : public Scanner<true> {
 
 [[gnu::always_inline]] inline Fault parse_record(std::string_view text, std::optional<Stream> default_stream,
                                                  FieldTable& out, Workspace& work) {
-  const size_t words = text.size() / 64 + 1;
-  if (work.quotes.size() < words + 1) [[unlikely]]
-    grow_quotes(work, words + 1);
-  const bool plain = index_quotes(text, work.quotes.data());
+  if (work.quotes.size() < text.size() / 64 + 2) [[unlikely]]
+    grow_quotes(work, text.size() / 64 + 2);
   const bool tried = work.shapes.wants(text);
-  if (tried) [[likely]] {
+  if (tried && !work.shapes.empty()) [[likely]] {
     ShapeMatcher matcher(text, work.shapes, work.quote_places.data(), out);
-    const bool settled = plain || matcher.settle_specials(work.quotes.data());
-    if (settled && matcher.match(work.quotes.data(), default_stream)) [[likely]] {
+    const bool listed =
+        list_quotes(text, work.quote_places.data()) || matcher.list_quotes_of_settled(work.quotes.data());
+    if (listed && matcher.match(default_stream)) [[likely]] {
       work.shapes.count_hit();
       return {};
     }
   }
-  return parse_and_learn(text, default_stream, out, work, plain, tried);
+  return parse_and_learn(text, default_stream, out, work, tried);
 }

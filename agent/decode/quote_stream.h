@@ -6,58 +6,84 @@
 
 #include "agent/decode/scan.h"
 
+/// Finds the quotes of a text, 64 bytes at a time from its beginning, and whether it is plain: printable
+/// ASCII without backslashes.
+class QuoteFinder {
+ public:
+  explicit QuoteFinder(std::string_view text) : p_(text.data()), left_(text.size()) {}
+  /// More than 63 bytes are left.
+  bool has_block() const { return left_ >= 64; }
 #if defined(WEIR_AVX512)
-/// See below.
-inline bool index_quotes(std::string_view text, uint64_t* words) {
-  const __m512i quote = _mm512_set1_epi8('"'), backslash = _mm512_set1_epi8('\\'),
-                space = _mm512_set1_epi8(0x20);
-  const char* p = text.data();
-  uint64_t other = 0, others = 0;
-  const auto quotes = [&] {
-    const __m512i x = _mm512_loadu_si512(p);
-    other = _mm512_cmplt_epi8_mask(x, space) | _mm512_cmpeq_epi8_mask(x, backslash);
-    return _mm512_cmpeq_epi8_mask(x, quote);
-  };
-  size_t left = text.size();
-  for (; left >= 64; left -= 64, p += 64, others |= other) *words++ = quotes();
-  const uint64_t valid = (uint64_t(1) << left) - 1;
-  *words++ = (quotes() & valid) | (uint64_t(1) << left);
-  *words = ~uint64_t(0);
-  return (others | (other & valid)) == 0;
-}
-#else
-/// Quotes of the 64 bytes at `p`; gathers into `other` what is not printable ASCII or is a backslash.
-inline uint64_t quotes_of(const char* p, Block& other) {
-  uint64_t quotes = 0;
-#pragma GCC unroll 4
-  for (size_t i = 0; i < 64; i += sizeof(Block)) {
-    const Block x = load_block(p + i);
-    quotes |= uint64_t(bytes_equal(x, '"')) << i;
-    other = merge(other, merge(where_control_or_high(x), where_equal(x, '\\')));
+  uint64_t block() {
+    const uint64_t quotes = look();
+    others_ |= other_;
+    p_ += 64, left_ -= 64;
+    return quotes;
   }
-  return quotes;
-}
+  /// Of the rest, which may be empty, and one more bit for the end of the text.
+  uint64_t rest() {
+    const uint64_t end = uint64_t(1) << left_;
+    const uint64_t quotes = look() & (end - 1);
+    others_ |= other_ & (end - 1);
+    return quotes | end;
+  }
+  /// After rest().
+  bool plain() const { return others_ == 0; }
+
+ private:
+  uint64_t look() {
+    const __m512i x = _mm512_loadu_si512(p_);
+    other_ =
+        _mm512_cmplt_epi8_mask(x, _mm512_set1_epi8(0x20)) | _mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8('\\'));
+    return _mm512_cmpeq_epi8_mask(x, _mm512_set1_epi8('"'));
+  }
+  uint64_t other_ = 0, others_ = 0;  // bytes that are not plain: of the last look, of all
+#else
+  uint64_t block() {
+    uint64_t quotes = 0;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 64; i += sizeof(Block)) {
+      const Block x = load_block(p_ + i);
+      quotes |= uint64_t(bytes_equal(x, '"')) << i;
+      others_ = merge(others_, where_other(x));
+    }
+    p_ += 64, left_ -= 64;
+    return quotes;
+  }
+  /// Of the rest, which may be empty, and one more bit for the end of the text.
+  uint64_t rest() {
+    const uint64_t end = uint64_t(1) << left_;
+    uint64_t quotes = 0, others = 0;
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 64; i += sizeof(Block)) {
+      const Block x = load_block(p_ + i);
+      quotes |= uint64_t(bytes_equal(x, '"')) << i;
+      others |= uint64_t(mask_of(where_other(x))) << i;
+    }
+    plain_ = mask_of(others_) == 0 && (others & (end - 1)) == 0;
+    return (quotes & (end - 1)) | end;
+  }
+  /// After rest().
+  bool plain() const { return plain_; }
+
+ private:
+  static Block where_other(Block x) { return merge(where_control_or_high(x), where_equal(x, '\\')); }
+  Block others_ = no_bytes();  // bytes of whole blocks that are not plain
+  bool plain_ = false;
+#endif
+  const char* p_;
+  size_t left_;
+};
 
 /// Writes text.size() / 64 + 2 words: the quotes, a sentinel at the end of the text, then ones only. False
-/// when the text holds anything but printable ASCII without backslashes.
+/// when the text is not plain.
 inline bool index_quotes(std::string_view text, uint64_t* words) {
-  const char* p = text.data();
-  Block other = no_bytes();
-  size_t left = text.size();
-  for (; left >= 64; left -= 64, p += 64) *words++ = quotes_of(p, other);
-  bool plain = mask_of(other) == 0;
-  // The last block is judged byte by byte up to the end only.
-  const uint64_t valid = (uint64_t(1) << left) - 1;
-  *words++ = (quotes_of(p, other) & valid) | (uint64_t(1) << left);
+  QuoteFinder finder(text);
+  while (finder.has_block()) *words++ = finder.block();
+  *words++ = finder.rest();
   *words = ~uint64_t(0);
-  for (size_t i = 0; i < left; i += sizeof(Block)) {
-    const Block x = load_block(p + i);
-    const uint64_t bad = mask_of(merge(where_control_or_high(x), where_equal(x, '\\')));
-    plain &= ((bad << i) & valid) == 0;
-  }
-  return plain;
+  return finder.plain();
 }
-#endif
 
 /// The indexed quotes, one after the other.
 class QuoteStream {

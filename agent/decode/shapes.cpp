@@ -10,8 +10,8 @@ namespace {
 
 constexpr size_t kGlueBytesMax = 254;
 constexpr int kAlternativesMax = 16;
-constexpr size_t kShapesMax = 256;
-constexpr size_t kBytesMax = 48 << 10;
+constexpr size_t kBytesMax = 65535;    // ShapeStep::bytes
+constexpr size_t kMembersMax = 16384;  // RecordShape::members of all shapes together
 
 }  // namespace
 
@@ -58,10 +58,9 @@ class Shapes::Drafter {
     step.size = uint8_t(glue.size());
     step.quotes = uint8_t(quotes);
     step.hole = hole;
-    if (quotes > 0) step.first_quote = uint8_t(glue.find('"'));
-    if (quotes == 0 && hole == Hole::end) step.first_quote = step.size;
     step.wanted = ~0u;
     if (step.simple()) {
+      step.first_quote = quotes > 0 ? uint8_t(glue.find('"')) : step.size;
       std::memcpy(step.glue, glue.data(), glue.size());
       if (glue.size() < 32) step.wanted = (1u << glue.size()) - 1;
     }
@@ -166,6 +165,18 @@ void Shapes::forget() {
   steps_.assign(1, {});
   shapes_.clear();
   bytes_.clear();
+  members_ = 0;
+}
+
+size_t Shapes::memory_bytes() const {
+  size_t bytes = steps_.capacity() * sizeof(ShapeStep) + shapes_.capacity() * sizeof(shapes_[0]) +
+                 bytes_.capacity() + draft_->steps.capacity() * sizeof(Draft::Step);
+  const auto add = [&](const RecordShape& s) {
+    bytes += sizeof s + s.members.capacity() * sizeof(RecordShape::Entry);
+  };
+  for (const auto& shape : shapes_) add(*shape);
+  add(*draft_->shape);
+  return bytes;
 }
 
 void Shapes::judge_window() {
@@ -181,8 +192,7 @@ void Shapes::judge_window() {
 void Shapes::learn(std::string_view text) {
   count_miss();
   // When it is full, those that were first stay as long as they are of use.
-  const bool full =
-      steps_.size() + kShapeStepsMax > kStepsMax || shapes_.size() == kShapesMax || bytes_.size() > kBytesMax;
+  const bool full = steps_.size() + kShapeStepsMax > kStepsMax || shapes_.size() == kShapesMax;
   if (full || futile_ >= kFutileMax || resting_ > 0) return;
   draft_->steps.clear();
   RecordShape& shape = *draft_->shape;
@@ -216,7 +226,11 @@ bool Shapes::insert(Draft& draft) {
   if (known == draft.steps.size()) return false;  // it was there, and its holes did not fit
   int alternatives = 0;
   for (uint32_t s = last == 0 ? 0 : at + 1; s != 0; s = steps_[s].sibling) ++alternatives;
-  if (alternatives >= kAlternativesMax) return false;
+  size_t bytes = bytes_.size();
+  for (size_t step = known; step < draft.steps.size(); ++step) bytes += draft.steps[step].glue.size();
+  const size_t members = members_ + draft.shape->members.size();
+  if (alternatives >= kAlternativesMax || bytes > kBytesMax || members > kMembersMax) return false;
+  members_ = members;
   if (last != 0) steps_[last].sibling = uint16_t(steps_.size());
   for (; known < draft.steps.size(); ++known) {
     ShapeStep step = draft.steps[known].step;

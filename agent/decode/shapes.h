@@ -27,16 +27,17 @@ enum class Hole : uint8_t {
 /// follows at all; alternatives are linked by `sibling`. 64 bytes: a cache line.
 struct alignas(64) ShapeStep {
   static constexpr uint8_t kNoQuote = 255;
-  /// Its first bytes, zeros behind. Of one that is not `simple` zeros only, which no record holds: whoever
-  /// looks here alone does not find it.
+  /// Its first bytes, zeros behind. Of one that is not `simple` zeros only, which no record holds (and at its
+  /// end nobody looks, as it has no `first_quote`): whoever looks here alone does not find it.
   char glue[32] = {};
-  uint32_t wanted = 0;             ///< one bit for each byte of `glue` that counts
-  uint16_t sibling = 0;            ///< index of the next alternative, 0: none
-  uint16_t shape = 0;              ///< of the end: which one in Shapes::shape()
-  uint16_t bytes = 0;              ///< where all its bytes are in Shapes::bytes()
-  uint8_t size = 0;                ///< how many these are
-  uint8_t quotes = 0;              ///< how many of them are quotes
-  uint8_t first_quote = kNoQuote;  ///< where the first of these is; of the end without one its size
+  uint32_t wanted = 0;   ///< one bit for each byte of `glue` that counts
+  uint16_t sibling = 0;  ///< index of the next alternative, 0: none
+  uint16_t shape = 0;    ///< of the end: which one in Shapes::shape()
+  uint16_t bytes = 0;    ///< where all its bytes are in Shapes::bytes()
+  uint8_t size = 0;      ///< how many these are
+  uint8_t quotes = 0;    ///< how many of them are quotes
+  uint8_t first_quote =
+      kNoQuote;  ///< of one that is `simple`: where the first is; of the end without one its size
   Hole hole = Hole::none;
   uint8_t allowed = kAnyType;  ///< of a bare value: a TypeSet, and what a number has to be
   static constexpr uint8_t kInteger = 0x40, kFinite = 0x80;
@@ -54,6 +55,8 @@ class Shapes {
   static constexpr size_t kStepsMax = 4096;                         ///< of all shapes together
   static constexpr size_t kShapeStepsMax = RecordShape::kGluesMax;  ///< of one
   static constexpr size_t kQuotesMax = 64;                          ///< of one run of glue
+  static constexpr size_t kShapesMax = 256;
+  static constexpr size_t kMemoryBytesMax = 2 << 20;  ///< what all that amounts to
 
   Shapes();
   ~Shapes();
@@ -77,6 +80,9 @@ class Shapes {
   }
 
   bool empty() const { return shapes_.empty(); }
+  size_t size() const { return shapes_.size(); }
+  bool resting() const { return resting_ > 0; }
+  size_t memory_bytes() const;
   const ShapeStep* steps() const { return steps_.data(); }
   const char* bytes() const { return bytes_.data(); }
   const RecordShape& shape(uint16_t index) const { return *shapes_[index]; }
@@ -95,6 +101,7 @@ class Shapes {
       steps_;  // the first is the root. Invariant: behind each but ends follows its first child
   std::vector<std::unique_ptr<RecordShape>> shapes_;
   std::string bytes_;
+  size_t members_ = 0;  // of all shapes
   uint32_t next_id_ = 1;
   std::unique_ptr<Draft> draft_;
   uint32_t tried_ = 0, missed_ = 0, futile_ = 0;  // of this window; futile: taken apart in vain

@@ -1,46 +1,12 @@
-#include <nlohmann/json.hpp>
+#include <functional>
 #include <random>
 
-#include "tests/unit/decode/decode_fixture.h"
+#include "tests/unit/decode/shape_pair.h"
 
 using namespace weir;
 using namespace std::literals;
 
 namespace {
-
-/// One decoder that has met shapes beside one that meets each text as its first, for every instruction set.
-class Pair {
- public:
-  explicit Pair(decode::ParseRecord parse) : parse_(parse) {}
-  /// Returns whether the text was known by its shape.
-  bool judge(std::string_view text, std::string_view behind = "",
-             std::optional<Stream> default_stream = Stream::log) {
-    const Payload payload(text, behind);
-    decode::Workspace fresh;
-    FieldTable expected;
-    const Fault wanted = parse_(payload.text(), default_stream, expected, fresh);
-    const Fault fault = parse_(payload.text(), default_stream, table_, work_);
-    CAPTURE(text);
-    CHECK(fault.reason == wanted.reason);
-    CHECK(fault.offset == wanted.offset);
-    CHECK(fault.detail == wanted.detail);
-    if (!fault) check_same_table(table_, expected);
-    return !fault && table_.shape() != nullptr;
-  }
-
- private:
-  decode::ParseRecord parse_;
-  decode::Workspace work_;
-  FieldTable table_;
-};
-
-template <class Body>
-void with_each(Body body) {
-  for (const auto parse : decode::parse_records()) {
-    Pair pair(parse);
-    body(pair);
-  }
-}
 
 constexpr auto kTrace =
     R"({"stream":"trace","trace_id":"0af7","line_no":7,"step_name":"decode","duration_ms":12.50,)"
@@ -58,7 +24,7 @@ std::string replaced(std::string_view text, std::string_view what, std::string_v
 }  // namespace
 
 TEST_CASE("the second record of a shape is known, and its fields are where they are") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     CHECK_FALSE(pair.judge(kTrace));
     CHECK(pair.judge(kTrace));
     for (std::string_view id :
@@ -78,7 +44,7 @@ TEST_CASE("the second record of a shape is known, and its fields are where they 
 }
 
 TEST_CASE("what a shape does not allow is judged by the parser, whatever was accepted before") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     pair.judge(kTrace);
     REQUIRE(pair.judge(kTrace));
     for (std::string_view number : {"01", "1.", "+1", ".5", "-", "1e", "0x1", "", " ", "1 2", "tru", "nulls",
@@ -113,7 +79,7 @@ TEST_CASE("what a shape does not allow is judged by the parser, whatever was acc
 }
 
 TEST_CASE("a record that takes the listener's stream is known with and without one") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     for (int i = 0; i < 3; ++i) {
       CHECK(pair.judge(R"({"message":"a"})", "", Stream::log) == (i > 0));
       CHECK_FALSE(pair.judge(R"({"message":"a"})", "", std::nullopt));
@@ -141,7 +107,7 @@ TEST_CASE("shapes that begin alike, in any order, with and without white space")
                                           R"({"a":[[2]],"stream":"log"})",
                                           R"({"stream":"log","\u0061":"1"})",
                                           R"({"stream":"log","a":[true,false,null,-1.5e3]})"};
-  with_each([&](Pair& pair) {
+  with_each([&](ShapePair& pair) {
     std::mt19937 random(7);
     for (int i = 0; i < 400; ++i) pair.judge(texts[random() % texts.size()]);
     for (const std::string& text : texts) {
@@ -152,7 +118,7 @@ TEST_CASE("shapes that begin alike, in any order, with and without white space")
 }
 
 TEST_CASE("glue of more than 32 bytes, and records whose quotes fill their blocks") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     const std::string long_key(90, 'k');
     const std::string text = "{\"" + long_key + "\":1,\"" + long_key + "2\":{\"" + long_key +
                              "\":\"v\",\"e\":{},\"f\":{},\"g\":[[],[]]},\"z\":\"\"}";
@@ -171,7 +137,7 @@ TEST_CASE("glue of more than 32 bytes, and records whose quotes fill their block
 }
 
 TEST_CASE("very long records are left to the parser, long ones are known") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     for (size_t size : {60'000u, 65'520u, 65'521u, 65'522u, 70'000u}) {
       const std::string text = "{\"stream\":\"log\",\"message\":\"" + std::string(size, 'x') + "\"}";
       pair.judge(text);
@@ -181,7 +147,7 @@ TEST_CASE("very long records are left to the parser, long ones are known") {
 }
 
 TEST_CASE("ever new shapes do not pile up, and known ones come back") {
-  with_each([](Pair& pair) {
+  with_each([](ShapePair& pair) {
     for (int i = 0; i < 6000; ++i) {
       const std::string text = "{\"stream\":\"log\",\"k" + std::to_string(i) + "\":1,\"a\":\"b\"}";
       pair.judge(text);
@@ -230,7 +196,7 @@ TEST_CASE("random values in random shapes are judged as by a decoder without exp
     }
     return out + (kind == 7 ? "]" : "}");
   };
-  with_each([&](Pair& pair) {
+  with_each([&](ShapePair& pair) {
     int known = 0;
     for (int i = 0; i < 8000; ++i) {
       std::string text = "{";
