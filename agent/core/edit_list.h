@@ -72,7 +72,7 @@ class EditList {
   }
 
   bool empty() const { return edits_.empty() && appended_.empty() && removed_.empty(); }
-  /// Room that render() needs; the line is at most kSlack less.
+  /// Room that render() needs; the line is at least kSlack bytes shorter.
   size_t rendered_bytes_max() const { return bytes_; }
   /// Writes the edited line (no line feed) and returns the end. Call once per reset().
   char* render(char* out);

@@ -69,6 +69,7 @@ struct FieldValue : Member {
 /// of *glue* (fixed bytes), and where each run of glue begins tells where everything else is.
 struct RecordShape {
   static constexpr size_t kGluesMax = 512;
+  static constexpr size_t kLiveMax = 256;  ///< shapes that a decoder knows at once
   /// A position in the line: so many bytes from where that run of glue begins.
   struct Anchor {
     uint16_t glue = 0;

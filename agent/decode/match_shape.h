@@ -175,7 +175,7 @@ class ShapeMatcher : public Scanner<true> {
       hole = behind + next->size;
       at = next;
     }
-    return begin + hole == end_ ? at : nullptr;
+    return at;
   }
 
   [[gnu::noinline]] const ShapeStep* find_first() const {
@@ -204,12 +204,14 @@ class ShapeMatcher : public Scanner<true> {
            hole_fits(step, glue);
   }
   /// The same for one that is simple; false for others.
-  [[gnu::always_inline]] static bool head_fits(const ShapeStep& step, const char* glue) {
+  [[gnu::always_inline]] bool head_fits(const ShapeStep& step, const char* glue) const {
     return (equal_bytes(glue, step.glue) & step.wanted) == step.wanted && hole_fits(step, glue);
   }
-  /// The glue before a string begins as the one before a bare value does.
-  [[gnu::always_inline]] static bool hole_fits(const ShapeStep& step, const char* glue) {
-    return step.hole != Hole::bare || kBeginsBare[static_cast<unsigned char>(glue[step.size])];
+  /// The glue before a string begins as the one before a bare value does, and one end as another.
+  [[gnu::always_inline]] bool hole_fits(const ShapeStep& step, const char* glue) const {
+    if (step.hole == Hole::text) return true;
+    if (step.hole == Hole::end) return glue + step.size == end_;
+    return kBeginsBare[static_cast<unsigned char>(glue[step.size])];
   }
 
   static constexpr auto kBeginsBare = [] {

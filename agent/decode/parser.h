@@ -15,9 +15,6 @@
 /// Inside of the decoder.
 namespace weir::decode {
 
-/// How many reserved fields list their members (Extra::members).
-inline constexpr size_t kMemberFields = 6;
-
 /// What is kept from record to record for its capacity.
 struct Workspace {
   KeySet keys;

@@ -1,5 +1,5 @@
 // Tokens of JSON, validated. Included once per translation unit, inside of the namespace WEIR_ISA, so that
-// one source serves two instruction sets; the including file has the system headers.
+// one source serves three instruction sets; the including file has the system headers.
 
 #if defined(WEIR_AVX2)
 using Block = __m256i;

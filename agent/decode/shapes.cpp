@@ -12,6 +12,7 @@ constexpr size_t kGlueBytesMax = 254;
 constexpr int kAlternativesMax = 16;
 constexpr size_t kBytesMax = 65535;    // ShapeStep::bytes
 constexpr size_t kMembersMax = 16384;  // RecordShape::members of all shapes together
+constexpr size_t kShareMax = 8;        // one shape may have an eighth of each
 
 }  // namespace
 
@@ -44,7 +45,7 @@ class Shapes::Drafter {
   /// `p` within the glue that is not finished, or right behind its hole.
   Anchor anchor(const char* p) const { return {uint16_t(out_.steps.size()), int16_t(p - glue_)}; }
 
-  /// The glue ends at `to`, where the hole begins. Returns the place of the hole's first byte.
+  /// The glue ends at `to`, where the hole begins.
   void emit(const char* to, Hole hole, uint8_t allowed) {
     const std::string_view glue(glue_, size_t(to - glue_));
     const auto quotes = size_t(std::count(glue.begin(), glue.end(), '"'));
@@ -229,7 +230,9 @@ bool Shapes::insert(Draft& draft) {
   size_t bytes = bytes_.size();
   for (size_t step = known; step < draft.steps.size(); ++step) bytes += draft.steps[step].glue.size();
   const size_t members = members_ + draft.shape->members.size();
-  if (alternatives >= kAlternativesMax || bytes > kBytesMax || members > kMembersMax) return false;
+  const bool wide =
+      (bytes - bytes_.size()) * kShareMax > kBytesMax || (members - members_) * kShareMax > kMembersMax;
+  if (alternatives >= kAlternativesMax || wide || bytes > kBytesMax || members > kMembersMax) return false;
   members_ = members;
   if (last != 0) steps_[last].sibling = uint16_t(steps_.size());
   for (; known < draft.steps.size(); ++known) {

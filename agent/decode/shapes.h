@@ -46,16 +46,16 @@ struct alignas(64) ShapeStep {
 };
 static_assert(sizeof(ShapeStep) == 64);
 
-/// The shapes met so far, as a tree: records that begin alike share their beginning. Bounded; forgets all and
-/// begins again when most records stop fitting, and leaves records alone for a while where that does not help
-/// either. Pipe thread only; allocates only while it learns.
+/// The shapes met so far, as a tree: records that begin alike share their beginning. Bounded. When most
+/// records do not fit, it leaves them alone for a while, longer each time, then forgets all and begins again.
+/// Pipe thread only; allocates only while it learns.
 class Shapes {
  public:
   static constexpr size_t kTextBytesMax = 65535;                    ///< positions are 16 bits
   static constexpr size_t kStepsMax = 4096;                         ///< of all shapes together
   static constexpr size_t kShapeStepsMax = RecordShape::kGluesMax;  ///< of one
   static constexpr size_t kQuotesMax = 64;                          ///< of one run of glue
-  static constexpr size_t kShapesMax = 256;
+  static constexpr size_t kShapesMax = RecordShape::kLiveMax;
   static constexpr size_t kMemoryBytesMax = 2 << 20;  ///< what all that amounts to
 
   Shapes();

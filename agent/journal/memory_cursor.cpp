@@ -161,7 +161,12 @@ bool MemoryCursor::next(BatchView& out, const BatchLimits& limits, int64_t wait_
   auto deadline = steady_clock::now() + nanoseconds(wait_ns < 0 ? INT64_C(1) << 60 : wait_ns);
   auto wait_until = [&](auto time, const BatchLimits* step, auto condition) {
     waiting_ = true, step_ = step;
-    wake_.wait_until(lock, stop, time, [&] { return woken_ || condition(); });
+    // Who was woken in vain (the journal was full for a moment) waits anew.
+    wake_.wait_until(lock, stop, time, [&] {
+      const bool done = woken_ || condition();
+      waiting_ = !done;
+      return done;
+    });
     waiting_ = false;
   };
   if (lag_records() == 0) {

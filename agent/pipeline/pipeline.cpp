@@ -161,7 +161,7 @@ void Pipeline::render(Producer& producer, const RecordView& record) {
   size_t bytes_max = edits_.rendered_bytes_max();
   char* begin = reserve(producer, bytes_max + 1);
   char* end = edits_.render(begin);
-  WEIR_CHECK(size_t(end - begin) <= bytes_max);
+  WEIR_CHECK(size_t(end - begin) + EditList::kSlack <= bytes_max);
   *end++ = '\n';
   count_line(stream, size_t(end - begin));
 }
@@ -173,7 +173,7 @@ void Pipeline::render_redacted(Producer& producer, const RecordView& record, Red
     size_t bytes_max = edits_.rendered_bytes_max();
     if (rendered_.size() < bytes_max) rendered_.resize(bytes_max);
     char* end = edits_.render(rendered_.data());
-    WEIR_CHECK(size_t(end - rendered_.data()) <= bytes_max);
+    WEIR_CHECK(size_t(end - rendered_.data()) + EditList::kSlack <= bytes_max);
     line = {rendered_.data(), size_t(end - rendered_.data())};
   }
   if (redactor.rewrite(line, edits_.made_spans(), redacted_)) line = redacted_;

@@ -17,6 +17,8 @@ namespace {
 
 /// More keys than a decoder takes (records.md section 7): such a context is written once and not remembered.
 constexpr size_t kContextKeysMax = 1024;
+/// More keys of both contexts than this, and a plan takes more memory than it is worth.
+constexpr size_t kPlannedKeysMax = 256;
 
 ContextSide side_of(const RecordView& record, Field field) {
   if (!record.fields.has(field)) return {};
@@ -61,18 +63,21 @@ class ContextDiff final : public Processor {
     if (known == nullptr) {
       known = &plans_.put(*record.fields.shape());
       known->reset();
-      if (has_both_contexts(record.fields)) *known = make_plan(record);
+      if (is_for_a_plan(record.fields)) *known = make_plan(record);
     }
     return *known && (**known).apply(record, edits);
   }
 
-  bool has_both_contexts(const FieldTable& fields) const {
+  bool is_for_a_plan(const FieldTable& fields) const {
     if (options_.mode == ContextDiffMode::none) return false;
     for (const Field f : {Field::ctx, Field::ctx_set, Field::ctx_unset})
       if (fields.sent(f)) return false;
-    for (const Field f : {Field::ctx_before, Field::ctx_after})
+    size_t keys = 0;
+    for (const Field f : {Field::ctx_before, Field::ctx_after}) {
       if (!fields.has(f) || fields.shape()->fields[size_t(f)].bare) return false;
-    return true;
+      keys += fields[f].member_count;
+    }
+    return keys <= kPlannedKeysMax;
   }
 
   /// By the general rules for this record. Its long values must not show, so it is read as if there were

@@ -6,8 +6,8 @@
 
 namespace weir {
 
-/// What a processor has worked out about records of one shape (RecordShape), for the shapes met lately.
-/// Bounded: a shape may push out another one, which is then worked out again.
+/// What a processor has worked out about records of one shape (RecordShape), for as many as may live at once:
+/// their numbers follow each other, so none takes the place of another that lives.
 template <class T>
 class ShapeCache {
  public:
@@ -28,7 +28,7 @@ class ShapeCache {
     uint32_t id = 0;
     T value{};
   };
-  std::array<Slot, 64> slots_;
+  std::array<Slot, RecordShape::kLiveMax> slots_;
 };
 
 }  // namespace weir

@@ -391,6 +391,38 @@ TEST_CASE("next wakes for an append and for a stop request") {
   });
 }
 
+TEST_CASE("a reader that waits is woken for what comes after the journal was full") {
+  for_each_journal(kRoomy, [](Journal& journal) {
+    Filler fill(journal);
+    auto slow = journal.open_cursor("slow", kAll, StartAt::oldest, {WhenFull::block, 8});
+    auto fast = journal.open_cursor("fast", kAll, StartAt::oldest, WhenFull::drop_oldest);
+    std::atomic<uint64_t> read{0};
+    std::jthread reader([&](std::stop_token stop) {
+      BatchView batch;
+      while (fast->next(batch, {}, -1, stop)) {
+        fast->commit(batch);
+        read += batch.records;
+        read.notify_all();
+      }
+    });
+    // A lost wake-up shows as a test that hangs: the reader gets no other.
+    const auto wait_for = [&](uint64_t records) {
+      for (uint64_t now; (now = read) < records;) read.wait(now);
+    };
+    for (uint64_t n = 1; n <= 200; n += 2) {
+      fill.append(Stream::log, "five");
+      wait_for(n);
+      REQUIRE(fill.append(Stream::log, "more") == AppendResult::full);
+      read_all(*slow);
+      REQUIRE(fill.append(Stream::log, "more") == AppendResult::taken);
+      wait_for(n + 1);
+      read_all(*slow);
+    }
+    reader.request_stop();
+    reader.join();
+  });
+}
+
 TEST_CASE("any interleaving keeps the balance (seeded)") {
   for_each_journal(kSmall, [](Journal& journal) {
     uint64_t seed = std::random_device{}();

@@ -117,6 +117,16 @@ TEST_CASE("shapes that begin alike, in any order, with and without white space")
   });
 }
 
+TEST_CASE("an end that begins as another end") {
+  with_each([](ShapePair& pair) {
+    for (const char* value : {"\"x\"", "7", "[]"}) {
+      const std::string text = std::string("{\"a\":") + value + "}";
+      for (int i = 0; i < 3; ++i)
+        for (const char* behind : {"", " ", "  "}) CHECK(pair.judge(text + behind) == (i > 0));
+    }
+  });
+}
+
 TEST_CASE("glue of more than 32 bytes, and records whose quotes fill their blocks") {
   with_each([](ShapePair& pair) {
     const std::string long_key(90, 'k');
