@@ -69,6 +69,8 @@ struct FieldValue : Member {
 /// of *glue* (fixed bytes), and where each run of glue begins tells where everything else is.
 struct RecordShape {
   static constexpr size_t kGluesMax = 512;
+  /// So many a decoder knows at a time; their ids follow each other.
+  static constexpr size_t kKnownMax = 256;
   /// A position in the line: so many bytes from where that run of glue begins.
   struct Anchor {
     uint16_t glue = 0;

@@ -55,7 +55,7 @@ class Shapes {
   static constexpr size_t kStepsMax = 4096;                         ///< of all shapes together
   static constexpr size_t kShapeStepsMax = RecordShape::kGluesMax;  ///< of one
   static constexpr size_t kQuotesMax = 64;                          ///< of one run of glue
-  static constexpr size_t kShapesMax = 256;
+  static constexpr size_t kShapesMax = RecordShape::kKnownMax;
   static constexpr size_t kMemoryBytesMax = 2 << 20;  ///< what all that amounts to
 
   Shapes();

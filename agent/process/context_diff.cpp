@@ -17,6 +17,8 @@ namespace {
 
 /// More keys than a decoder takes (records.md section 7): such a context is written once and not remembered.
 constexpr size_t kContextKeysMax = 1024;
+/// Of all plans together: hostile shapes may have thousands of keys each.
+constexpr size_t kPlannedPartsMax = 32768;
 
 ContextSide side_of(const RecordView& record, Field field) {
   if (!record.fields.has(field)) return {};
@@ -60,8 +62,11 @@ class ContextDiff final : public Processor {
     std::optional<ContextPlan>* known = plans_.find(*record.fields.shape());
     if (known == nullptr) {
       known = &plans_.put(*record.fields.shape());
+      if (*known) planned_parts_ -= (**known).parts();
       known->reset();
       if (has_both_contexts(record.fields)) *known = make_plan(record);
+      if (*known && planned_parts_ + (**known).parts() > kPlannedPartsMax) known->reset();
+      if (*known) planned_parts_ += (**known).parts();
     }
     return *known && (**known).apply(record, edits);
   }
@@ -371,6 +376,7 @@ class ContextDiff final : public Processor {
   std::shared_ptr<ContextMemory> memory_;
   const Clock& clock_;
   ShapeCache<std::optional<ContextPlan>> plans_;  // none: not for a plan
+  size_t planned_parts_ = 0;                      // of all of them
   Selection before_, after_;
   ContextChanges changes_;
   ContextMerge merge_;

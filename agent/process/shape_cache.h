@@ -1,24 +1,25 @@
 #pragma once
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "agent/core/record.h"
 
 namespace weir {
 
 /// What a processor has worked out about records of one shape (RecordShape), for the shapes met lately.
-/// Bounded: a shape may push out another one, which is then worked out again.
+/// Those that the decoder knows do not push each other out; a new one takes the place of one that is
+/// forgotten.
 template <class T>
 class ShapeCache {
  public:
   /// Null when it is not known.
   T* find(const RecordShape& shape) {
-    Slot& slot = slots_[shape.id % slots_.size()];
+    Slot& slot = slots_[shape.id % RecordShape::kKnownMax];
     return slot.id == shape.id ? &slot.value : nullptr;
   }
   /// Its place, whatever was there.
   T& put(const RecordShape& shape) {
-    Slot& slot = slots_[shape.id % slots_.size()];
+    Slot& slot = slots_[shape.id % RecordShape::kKnownMax];
     slot.id = shape.id;
     return slot.value;
   }
@@ -28,7 +29,7 @@ class ShapeCache {
     uint32_t id = 0;
     T value{};
   };
-  std::array<Slot, 64> slots_;
+  std::vector<Slot> slots_ = std::vector<Slot>(RecordShape::kKnownMax);
 };
 
 }  // namespace weir
