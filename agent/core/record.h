@@ -82,7 +82,7 @@ struct RecordShape {
     bool bare = false;  ///< the type is what the value's first byte says
     uint32_t ordinal = 0, first_member = 0, member_count = 0;  ///< FieldValue
   };
-  uint32_t id = 0;     ///< never 0, never used for another shape
+  uint64_t id = 0;     ///< never 0, never used for another shape
   uint32_t glues = 0;  ///< how many runs of glue there are
   uint64_t present = 0;
   uint32_t member_count = 0;     ///< of the record

@@ -26,7 +26,7 @@ class ShapeCache {
 
  private:
   struct Slot {
-    uint32_t id = 0;
+    uint64_t id = 0;
     T value{};
   };
   std::vector<Slot> slots_ = std::vector<Slot>(RecordShape::kKnownMax);
