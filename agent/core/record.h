@@ -69,7 +69,8 @@ struct FieldValue : Member {
 /// of *glue* (fixed bytes), and where each run of glue begins tells where everything else is.
 struct RecordShape {
   static constexpr size_t kGluesMax = 512;
-  static constexpr size_t kLiveMax = 256;  ///< shapes that a decoder knows at once
+  /// So many a decoder knows at a time; their ids follow each other.
+  static constexpr size_t kKnownMax = 256;
   /// A position in the line: so many bytes from where that run of glue begins.
   struct Anchor {
     uint16_t glue = 0;
@@ -81,7 +82,7 @@ struct RecordShape {
     bool bare = false;  ///< the type is what the value's first byte says
     uint32_t ordinal = 0, first_member = 0, member_count = 0;  ///< FieldValue
   };
-  uint32_t id = 0;     ///< never 0, never used for another shape
+  uint64_t id = 0;     ///< never 0, never used for another shape
   uint32_t glues = 0;  ///< how many runs of glue there are
   uint64_t present = 0;
   uint32_t member_count = 0;     ///< of the record

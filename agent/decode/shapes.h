@@ -55,7 +55,7 @@ class Shapes {
   static constexpr size_t kStepsMax = 4096;                         ///< of all shapes together
   static constexpr size_t kShapeStepsMax = RecordShape::kGluesMax;  ///< of one
   static constexpr size_t kQuotesMax = 64;                          ///< of one run of glue
-  static constexpr size_t kShapesMax = RecordShape::kLiveMax;
+  static constexpr size_t kShapesMax = RecordShape::kKnownMax;
   static constexpr size_t kMemoryBytesMax = 2 << 20;  ///< what all that amounts to
 
   Shapes();
@@ -102,7 +102,7 @@ class Shapes {
   std::vector<std::unique_ptr<RecordShape>> shapes_;
   std::string bytes_;
   size_t members_ = 0;  // of all shapes
-  uint32_t next_id_ = 1;
+  uint64_t next_id_ = 1;
   std::unique_ptr<Draft> draft_;
   uint32_t tried_ = 0, missed_ = 0, futile_ = 0;  // of this window; futile: taken apart in vain
   uint32_t resting_ = 0, rest_ = kRestMin;

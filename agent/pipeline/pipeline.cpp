@@ -2,7 +2,11 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
@@ -211,15 +215,27 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record, bo
   auto time = [&] { edits_.made({turn_time_, sizeof turn_time_}); };
   if (lacks_time) add(Field::ts, time);
   if (!producer.stamp) return;
+  char text[64];  // two numbers, and what stands around them
+  char* end = text;
+  const auto put = [&](std::string_view more) { end = std::copy(more.begin(), more.end(), end); };
+  const auto put_number = [&](auto number) { end = std::to_chars(end, std::end(text), number).ptr; };
+  const auto made = [&] { edits_.made({text, size_t(std::exchange(end, text) - text)}); };
   add(Field::_peer, [&] {
     const Peer& peer = producer.peer;
-    edits_.made(peer.uid
-                    ? "{\"uid\":" + std::to_string(*peer.uid) + ",\"pid\":" + std::to_string(peer.pid) + "}"
-                    : "{\"uid\":null,\"pid\":null}");
+    put("{\"uid\":");
+    peer.uid ? put_number(*peer.uid) : put("null");
+    put(",\"pid\":");
+    peer.uid ? put_number(peer.pid) : put("null");
+    put("}");
+    made();
   });
   add(Field::_received, time);
-  add(Field::_id,
-      [&] { edits_.made("\"" + std::to_string(journal_.written() + pending_records() + 1) + "\""); });
+  add(Field::_id, [&] {
+    put("\"");
+    put_number(journal_.written() + pending_records() + 1);
+    put("\"");
+    made();
+  });
 }
 
 /// Room for one line in the block. A full block closes what the turn has so far: its part of the turn is a
@@ -265,15 +281,16 @@ Intake Pipeline::on_turn_end(Producer& producer) {
 Intake Pipeline::retry_pending() { return append_pending(); }
 
 Intake Pipeline::append_pending() {
-  while (!pending_.empty()) {
-    Pending& p = pending_.front();
+  auto next = pending_.begin();
+  for (; next != pending_.end(); ++next) {
+    Pending& p = *next;
     uint64_t records = p.transaction.entry_count;
-    if (records > 0 && journal_.append(p.transaction) != AppendResult::taken) return Intake::pause;
+    if (records > 0 && journal_.append(p.transaction) != AppendResult::taken) break;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
     if (p.client && p.seq > p.client->last_seq) p.client->last_seq = p.seq;
-    pending_.pop_front();
   }
-  return Intake::taken;
+  pending_.erase(pending_.begin(), next);
+  return pending_.empty() ? Intake::taken : Intake::pause;
 }
 
 uint64_t Pipeline::pending_records() const {

@@ -1,6 +1,5 @@
 #pragma once
 #include <array>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -106,7 +105,7 @@ class Pipeline final : public FrameHandler {
 
   std::shared_ptr<Block> block_;  ///< lines are rendered into its tail
   Transaction open_;              ///< what the turn has rendered since the last close_transaction()
-  std::deque<Pending> pending_;   ///< closed, waiting for the journal; empty unless it is full
+  std::vector<Pending> pending_;  ///< closed, waiting for the journal; empty unless it is full
   bool closed_in_turn_ = false;   ///< pending_.back() belongs to this turn
   int64_t turn_ns_ = 0;           ///< wall clock of this turn; 0 between turns
   char turn_time_[32];            ///< the same as RFC 3339, in quotes

@@ -17,8 +17,8 @@ namespace {
 
 /// More keys than a decoder takes (records.md section 7): such a context is written once and not remembered.
 constexpr size_t kContextKeysMax = 1024;
-/// More keys of both contexts than this, and a plan takes more memory than it is worth.
-constexpr size_t kPlannedKeysMax = 256;
+/// Of all plans together: hostile shapes may have thousands of keys each.
+constexpr size_t kPlannedPartsMax = 32768;
 
 ContextSide side_of(const RecordView& record, Field field) {
   if (!record.fields.has(field)) return {};
@@ -62,22 +62,22 @@ class ContextDiff final : public Processor {
     std::optional<ContextPlan>* known = plans_.find(*record.fields.shape());
     if (known == nullptr) {
       known = &plans_.put(*record.fields.shape());
+      if (*known) planned_parts_ -= (**known).parts();
       known->reset();
-      if (is_for_a_plan(record.fields)) *known = make_plan(record);
+      if (has_both_contexts(record.fields)) *known = make_plan(record);
+      if (*known && planned_parts_ + (**known).parts() > kPlannedPartsMax) known->reset();
+      if (*known) planned_parts_ += (**known).parts();
     }
     return *known && (**known).apply(record, edits);
   }
 
-  bool is_for_a_plan(const FieldTable& fields) const {
+  bool has_both_contexts(const FieldTable& fields) const {
     if (options_.mode == ContextDiffMode::none) return false;
     for (const Field f : {Field::ctx, Field::ctx_set, Field::ctx_unset})
       if (fields.sent(f)) return false;
-    size_t keys = 0;
-    for (const Field f : {Field::ctx_before, Field::ctx_after}) {
+    for (const Field f : {Field::ctx_before, Field::ctx_after})
       if (!fields.has(f) || fields.shape()->fields[size_t(f)].bare) return false;
-      keys += fields[f].member_count;
-    }
-    return keys <= kPlannedKeysMax;
+    return true;
   }
 
   /// By the general rules for this record. Its long values must not show, so it is read as if there were
@@ -376,6 +376,7 @@ class ContextDiff final : public Processor {
   std::shared_ptr<ContextMemory> memory_;
   const Clock& clock_;
   ShapeCache<std::optional<ContextPlan>> plans_;  // none: not for a plan
+  size_t planned_parts_ = 0;                      // of all of them
   Selection before_, after_;
   ContextChanges changes_;
   ContextMerge merge_;

@@ -34,6 +34,7 @@ ContextPlan::Slice ContextPlan::slice(const FieldTable& fields, Span span) {
 void ContextPlan::add_key(const FieldTable& fields, std::string_view key, const Member* before,
                           const Member* after) {
   const std::string text = std::string(key) + ":{\"before\":";
+  parts_ += 3;
   keys_.push_back({Text("{" + text), Text("}," + text), before != nullptr, after != nullptr,
                    before == nullptr ? Slice() : slice(fields, before->value),
                    after == nullptr ? Slice() : slice(fields, after->value)});
@@ -43,7 +44,9 @@ void ContextPlan::add_edit(const FieldTable& fields, Field field, const EditList
   if (edits.empty()) return;
   Edit& edit = edits_.emplace_back();
   edit.where = slice(fields, fields[field].value);
+  ++parts_;
   edits.for_each_piece([&](Span of_line, std::string_view text) {
+    ++parts_;
     if (text.empty())
       edit.pieces.emplace_back(slice(fields, of_line));
     else

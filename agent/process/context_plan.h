@@ -27,6 +27,8 @@ class ContextPlan {
   /// Writes what there is to write. False, with nothing written, when the record has a value that is too
   /// long.
   bool apply(const RecordView& record, EditList& edits);
+  /// How many texts and slices it holds, each of about a hundred bytes.
+  size_t parts() const { return parts_; }
 
  private:
   using Anchor = RecordShape::Anchor;
@@ -63,6 +65,7 @@ class ContextPlan {
   void write_diff(const RecordView& record, EditList& edits) const;
 
   uint32_t uncut_bytes_ = 0;
+  size_t parts_ = 0;
   std::vector<Edit> edits_;
   std::vector<Key> keys_;
   std::vector<Found> changed_;  // of the record in hand

@@ -1,34 +1,35 @@
 #pragma once
-#include <array>
 #include <cstdint>
+#include <vector>
 
 #include "agent/core/record.h"
 
 namespace weir {
 
-/// What a processor has worked out about records of one shape (RecordShape), for as many as may live at once:
-/// their numbers follow each other, so none takes the place of another that lives.
+/// What a processor has worked out about records of one shape (RecordShape), for the shapes met lately.
+/// Those that the decoder knows do not push each other out; a new one takes the place of one that is
+/// forgotten.
 template <class T>
 class ShapeCache {
  public:
   /// Null when it is not known.
   T* find(const RecordShape& shape) {
-    Slot& slot = slots_[shape.id % slots_.size()];
+    Slot& slot = slots_[shape.id % RecordShape::kKnownMax];
     return slot.id == shape.id ? &slot.value : nullptr;
   }
   /// Its place, whatever was there.
   T& put(const RecordShape& shape) {
-    Slot& slot = slots_[shape.id % slots_.size()];
+    Slot& slot = slots_[shape.id % RecordShape::kKnownMax];
     slot.id = shape.id;
     return slot.value;
   }
 
  private:
   struct Slot {
-    uint32_t id = 0;
+    uint64_t id = 0;
     T value{};
   };
-  std::array<Slot, RecordShape::kLiveMax> slots_;
+  std::vector<Slot> slots_ = std::vector<Slot>(RecordShape::kKnownMax);
 };
 
 }  // namespace weir

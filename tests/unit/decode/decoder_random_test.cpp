@@ -1,10 +1,8 @@
-#include <simdjson.h>
-
 #include <cstdlib>
 #include <new>
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "tests/support/json_oracle.h"
 #include "tests/unit/decode/decode_fixture.h"
 
 using namespace weir;
@@ -56,19 +54,6 @@ std::string mutate(std::string text, std::mt19937& random) {
   return text;
 }
 
-/// Nothing where it judges otherwise on purpose: it stops at a number beyond a double, and takes a NUL for
-/// the end.
-std::optional<bool> accepted_by_nlohmann(const std::string& text) {
-  if (text.find('\0') != text.npos) return std::nullopt;
-  try {
-    return !nlohmann::json::parse(text).is_discarded();
-  } catch (const nlohmann::json::out_of_range&) {
-    return std::nullopt;
-  } catch (const nlohmann::json::parse_error&) {
-    return false;
-  }
-}
-
 }  // namespace
 
 // Not inlined: the compiler would warn of malloc that meets delete.
@@ -96,10 +81,9 @@ TEST_CASE("random mutations are judged as two other parsers judge them") {
     const std::string text = mutate(kRecords[random() % std::size(kRecords)], random);
     const Payload payload(text, i % 2 == 0 ? "" : "\",:1}]{");
     const Fault fault = decoder.decode(payload.text(), Stream::log, table);
-    const std::optional<bool> json = accepted_by_nlohmann(text);
+    test::JsonFacts facts;
+    const std::optional<bool> json = test::accepted_by_nlohmann(text, facts);
     if (!json) continue;
-    const auto simd_error = simd.parse(text).error();
-    const bool simd_json = simd_error == simdjson::SUCCESS || simd_error == simdjson::NUMBER_ERROR;
     CAPTURE(text);
     CAPTURE(fault.detail);
     CAPTURE(fault.offset);
@@ -107,11 +91,14 @@ TEST_CASE("random mutations are judged as two other parsers judge them") {
     if (!fault) {
       ++accepted;
       CHECK(*json);
-      CHECK(simd_json);
+      CHECK(test::accepted_by_simdjson(text, simd).value_or(true));
     } else if (fault.reason == Reason::bad_json || fault.reason == Reason::bad_utf8) {
       CHECK_FALSE(*json);
+      CHECK_FALSE(test::accepted_by_simdjson(text, simd).value_or(false));
     } else if (fault.reason == Reason::not_an_object) {
-      CHECK(*json);
+      CHECK((*json && !facts.object));
+    } else if (fault.reason == Reason::duplicate_key && *json) {
+      CHECK(facts.duplicates);
     }
   }
   CHECK(accepted > 1000);

@@ -282,6 +282,19 @@ TEST_CASE("entries with quotes and control characters are quoted in the diff") {
       R"({"ctx_before":{"a":{"\"\n":1}},"ctx_after":{"a":{"\"\u000a":2}},"ctx_diff":{"a.\"\n":{"before":1,"after":2}}})");
 }
 
+TEST_CASE("shapes of a great many keys come out alike, planned or not") {
+  ManualClock clock;
+  const auto processor = make_context_diff({}, make_context_memory(), clock);
+  Runner runner(*processor);
+  for (int shape = 0; shape < 40; ++shape) {
+    std::string context = "\"last" + std::to_string(shape) + "\":[1]";
+    for (int i = 0; i < 600; ++i) context += ",\"" + std::to_string(i) + (i % 20 == 0 ? "\":\"x\"" : "\":{}");
+    const std::string out(runner.run("{\"ctx_before\":{" + context + "},\"ctx_after\":{\"0\":2," +
+                                     context.substr(context.find(",\"1\"") + 1) + "}}"));
+    CHECK(out.find(R"("ctx_diff":{"0":{"before":"x","after":2},"last)") != out.npos);
+  }
+}
+
 TEST_CASE("snapshots cost no allocation in any mode") {
   const std::string record =
       R"({"trace_id":"0123456789abcdef0123456789abcdef","ctx_before":{"order_id":1,"d":{"x":1,"y":2},"note":"a text that is cut","esc\u0061ped":1},)"

@@ -1,0 +1,1 @@
+#include "tests/support/allocation_count.h"
