@@ -204,11 +204,11 @@ TEST_CASE("a record of more holes than a shape may have is never learned") {
 
 TEST_CASE("shapes of a great many members share a small memory") {
   with_each_feed([](Feed& feed) {
-    // Each record is as good as 2000 members that it lists, and new only at its end.
+    // Each record is as good as 800 members that it lists, and new only at its end.
     std::string begin = "{\"stream\":\"trace\"";
     for (std::string_view field : {"ctx", "ctx_before", "ctx_after", "ctx_diff"}) {
       begin += ",\"" + std::string(field) + "\":{\"x\":1";
-      for (int i = 0; i < 500; ++i) begin += ",\"" + std::to_string(i) + (i % 20 == 0 ? "\":\"\"" : "\":{}");
+      for (int i = 0; i < 200; ++i) begin += ",\"" + std::to_string(i) + (i % 20 == 0 ? "\":\"\"" : "\":{}");
       begin += "}";
     }
     for (int i = 0; i < kWindow - 1; ++i)
