@@ -39,15 +39,19 @@ TEST_CASE("long glue is looked for within the record only") {
 
 TEST_CASE("glue is never mixed up with other glue, however much there is") {
   with_each([](ShapePair& pair) {
-    // The memory of glue begins with `{"stream":...`; exactly 64 KiB behind that stand a comma and the end of
-    // the second record, which must not be taken for `{` and `"s`.
-    const std::string first = "{\"stream\":\"log\"" + members_of_glue(48'000) + "}";
-    const size_t first_glue = 15 + 48'000 + 1;
-    const std::string_view begin = R"({"a":1,"z":[)";
-    const size_t padding = 65'536 - first_glue - (begin.size() - 1);
-    const std::string second = R"({"a":1)" + members_of_glue(padding) + R"(,"z":[1,2]})";
-    for (int i = 0; i < 3; ++i) pair.judge(first), pair.judge(second);
-    CHECK_FALSE(pair.judge(second.substr(0, second.rfind(',')) + R"({2"s)"));
+    // Eight shapes fill the memory of glue, which begins with `{"0":`. Exactly 64 KiB behind that would stand
+    // a comma and the end of the last one, which must not be taken for `{` and `"0`.
+    const auto text = [](int number, size_t glue, std::string_view end) {
+      return "{\"" + std::to_string(number) + "\":1" + members_of_glue(glue) + std::string(end);
+    };
+    constexpr size_t kEach = 7'500, kAround = 5 + 1, kBeforeComma = 5 + 6;
+    constexpr size_t kLast = 65'536 - 8 * (kEach + kAround) - kBeforeComma;
+    for (int number = 0; number < 8; ++number) {
+      pair.judge(text(number, kEach, "}"));
+      CHECK(pair.judge(text(number, kEach, "}")));
+    }
+    for (int i = 0; i < 3; ++i) pair.judge(text(8, kLast, R"(,"z":[1,2]})"));
+    CHECK_FALSE(pair.judge(text(8, kLast, R"(,"z":[1{2]})")));
     CHECK(pair.fault().reason == Reason::bad_json);
   });
 }
@@ -223,7 +227,8 @@ TEST_CASE("one shape of very much glue, or of very many members, leaves the othe
     std::string members = "{\"stream\":\"trace\"";
     for (std::string_view field : {"ctx", "ctx_before", "ctx_after"}) {
       members += ",\"" + std::string(field) + "\":{\"x\":1";
-      for (int i = 0; i < 1000; ++i) members += ",\"" + std::to_string(i) + (i % 20 == 0 ? "\":\"\"" : "\":{}");
+      for (int i = 0; i < 1000; ++i)
+        members += ",\"" + std::to_string(i) + (i % 20 == 0 ? "\":\"\"" : "\":{}");
       members += "}";
     }
     for (const std::string& text : {"{\"a\":1" + members_of_glue(9'000) + "}", members + "}"}) {
