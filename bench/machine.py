@@ -5,7 +5,6 @@ import json
 import mmap
 import os
 import platform
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ TOOLS = {
     "mkdata": ([], []),
     "loadgen": ([], ["-pthread"]),
     "latency": ([], []),
+    "spin": ([], []),
     "reader": (["receiver.h"], []),
     "floor": (["receiver.h", "floor_record.h", "floor_walk.h", "floor_shape.h"], ["-lsimdjson"]),
 }
@@ -87,26 +87,12 @@ def processors_awake():
     woke up: sender and receiver then share one processor beside an idle one, whatever is measured."""
     spinners = []
     try:
-        for processor in os.sched_getaffinity(0):
-            pid = os.fork()
-            if pid == 0:
-                spin(processor, os.getppid())
-            spinners.append(pid)
+        spinners += [subprocess.Popen([tool("spin"), str(processor)]) for processor in os.sched_getaffinity(0)]
         yield
     finally:
-        for pid in spinners:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def spin(processor, parent):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.sched_setaffinity(0, {processor})
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    while os.getppid() == parent:
-        for _ in range(1_000_000):
-            pass
-    os._exit(0)
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 # --- /proc --------------------------------------------------------------------------------------------------------

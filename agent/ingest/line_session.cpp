@@ -49,7 +49,10 @@ asio::awaitable<void> LineSession::serve() {
     } else if (fill()) {
       co_await turn();
       // One read per turn: the others come next.
-      co_await asio::post(context_.io, kAwait);
+      if (pause_ns_ > 0 && !draining_ && !ending())
+        co_await connection_.pause(std::chrono::nanoseconds(pause_ns_));
+      else
+        co_await asio::post(context_.io, kAwait);
     } else {
       co_await wait_readable();
     }
@@ -72,13 +75,7 @@ asio::awaitable<void> LineSession::wait_readable() {
     co_await timer.async_wait(kAwait);
     co_return;
   }
-  // A local socket costs its writer the same either way; who waits for replies must not wait longer.
-  const bool paced = !producer_.peer.uid && !acknowledged_ && wants_ == IoStep::Kind::want_read && !ending();
-  const int64_t pause = paced ? pace_.emptied(system_clock().monotonic_ns()) : 0;
-  if (pause > 0)
-    co_await connection_.pause(std::chrono::nanoseconds(pause));
-  else
-    co_await connection_.wait(wants_);
+  co_await connection_.wait(wants_);
 }
 
 /// Has the other side closed, with nothing more to read?
@@ -90,11 +87,17 @@ bool LineSession::hung_up() {
 
 /// Reads once. False: nothing is there now. At the end of the connection end_of_input_ is set.
 bool LineSession::fill() {
+  pause_ns_ = 0;
   if (wait_ns() > 0 && !hung_up()) return false;
-  IoStep step = connection_.stream().read_some(reader_.space());
+  const std::span<char> space = reader_.space();
+  IoStep step = connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
     reader_.filled(step.bytes);
-    pace_.read(step.bytes);
+    // A local socket costs its writer the same either way; who waits for replies must not wait longer.
+    if (!producer_.peer.uid && !acknowledged_ && connection_.stream().short_read_empties()) {
+      pace_.read(step.bytes);
+      if (step.bytes < space.size()) pause_ns_ = pace_.emptied(system_clock().monotonic_ns());
+    }
     if (share_) share_->allowance -= int64_t(step.bytes);
     return true;
   }

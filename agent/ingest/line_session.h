@@ -33,6 +33,7 @@ class LineSession final : public Session {
 
   LineReader reader_;
   ReadPace pace_;
+  int64_t pause_ns_ = 0;                          ///< after the turn in hand
   IoStep::Kind wants_ = IoStep::Kind::want_read;  ///< what the last read waits for
   std::string out_;        ///< replies not sent yet; nothing is read while there are any
   std::string control_;    ///< a control line that feed() came to: handled when the lines before it are in

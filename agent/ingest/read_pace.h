@@ -12,7 +12,7 @@ namespace weir {
 /// connection; no clock but the time given.
 class ReadPace {
  public:
-  static constexpr int64_t kPauseNs = 200'000;
+  static constexpr int64_t kPauseNs = 1000'000;
   static constexpr int kTimesBefore = 8;            ///< it was emptied so often
   static constexpr size_t kLittleBytes = 64 << 10;  ///< of fewer than this
   static constexpr int64_t kSoonNs = 100'000;       ///< within this of the time before

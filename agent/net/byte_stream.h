@@ -36,6 +36,9 @@ class ByteStream {
   virtual IoStep write_some(std::string_view from) = 0;
   /// Tells the other side that nothing more will be written, as far as that goes without waiting.
   virtual void shutdown_write() noexcept = 0;
+  /// Is nothing more there after a read that left room? Over TLS a read is a TLS record, however much waits
+  /// behind it.
+  virtual bool short_read_empties() const { return false; }
   /// `CN=...` or the first name of the other side's certificate; empty without one.
   virtual std::string peer_name() const { return {}; }
 };

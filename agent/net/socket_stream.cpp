@@ -34,6 +34,7 @@ class SocketStream final : public ByteStream {
   }
 
   void shutdown_write() noexcept override { ::shutdown(fd_, SHUT_WR); }
+  bool short_read_empties() const override { return true; }
 
  private:
   static IoStep outcome(ssize_t n, IoStep::Kind wait) {
