@@ -15,6 +15,7 @@ sturdier figure on a shared machine. A cell holds the median and, in brackets, t
 Prints tables (Markdown) and writes everything to build/bench.json.
 """
 import argparse
+import contextlib
 import filecmp
 import functools
 import json
@@ -118,7 +119,7 @@ def run_case(case, args, say):
         for name, make in programs_of(args, case):
             say("%s, run %d of %d" % (name, number + 1, args.repeat))
             look = {"floor": outputs.keep, "weir": outputs.compare if case.connections == 1 else lambda _: None}.get(name, lambda _: None)
-            with processors_awake():
+            with processors_awake() if args.keep_awake else contextlib.nullcontext():
                 runs.setdefault(name, []).append(throughput(make, case, count, outputs.sizes, look))
     return runs, outputs.same
 
@@ -156,6 +157,7 @@ def main():
     parser.add_argument("--compare", metavar="FILE", help="an earlier build/bench.json")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another agent, see above; repeatable")
     parser.add_argument("--check", action="store_true", help="instructions: compare with bench/instructions.json and leave it")
+    parser.add_argument("--keep-awake", action="store_true", help="no processor idles: for virtual machines that leave one unused")
     parser.add_argument("--document", action="store_true", help="put the tables (and plots) into docs/performance.md")
     parser.add_argument("--seed", type=int, default=4, help="verify: of the bytes that are changed")
     parser.add_argument("--binary", default=os.path.join(ROOT, "build", "release", "weir"), help="another build of weir")
