@@ -127,6 +127,9 @@ def main(args):
         progress("instructions: " + case)
         few, many = count(case, FEW), count(case, MANY)
         found[case] = {name: round((many[name] - few[name]) / (MANY - FEW), 1) for name in COLUMNS}
+        for name in COLUMNS[1:]:  # what the start of the program was counted as in one run and not in the other
+            if found[case][name] < 0 and name != "other":
+                found[case]["other"], found[case][name] = round(found[case]["other"] + found[case][name], 1), 0
     progress("")
     text = tables.table(["instructions per record", *COLUMNS], [[case] + ["%d" % round(counts[name]) for name in COLUMNS] for case, counts in found.items()])
     text += "\n\n" + stages_table()
