@@ -186,15 +186,19 @@ void Shapes::judge_window() {
     rest_ = std::min(rest_ * 2, kRestMax);
   } else {
     rest_ = kRestMin;
+    // Those that are known may be of programs that have gone: now and then all begin anew, with the next
+    // record.
+    if (crowded_ && missed_ > tried_ / kMissedShare && ++crowded_windows_ == kCrowdedWindows) resting_ = 1;
   }
+  if (resting_ > 0) crowded_windows_ = 0;
   tried_ = missed_ = futile_ = 0;
+  crowded_ = false;
 }
 
 void Shapes::learn(std::string_view text) {
   count_miss();
-  // When it is full, those that were first stay as long as they are of use.
-  const bool full = steps_.size() + kShapeStepsMax > kStepsMax || shapes_.size() == kShapesMax;
-  if (full || futile_ >= kFutileMax || resting_ > 0) return;
+  crowded_ |= steps_.size() + kShapeStepsMax > kStepsMax || shapes_.size() == kShapesMax;
+  if (crowded_ || futile_ >= kFutileMax || resting_ > 0) return;
   draft_->steps.clear();
   RecordShape& shape = *draft_->shape;
   shape.present = 0, shape.member_count = 0, shape.stream.reset();
@@ -232,7 +236,11 @@ bool Shapes::insert(Draft& draft) {
   const size_t members = members_ + draft.shape->members.size();
   const bool wide =
       (bytes - bytes_.size()) * kShareMax > kBytesMax || (members - members_) * kShareMax > kMembersMax;
-  if (alternatives >= kAlternativesMax || wide || bytes > kBytesMax || members > kMembersMax) return false;
+  if (wide) return false;
+  if (alternatives >= kAlternativesMax || bytes > kBytesMax || members > kMembersMax) {
+    crowded_ = true;
+    return false;
+  }
   members_ = members;
   if (last != 0) steps_[last].sibling = uint16_t(steps_.size());
   for (; known < draft.steps.size(); ++known) {

@@ -89,6 +89,7 @@ class Shapes {
 
  private:
   static constexpr uint32_t kWindow = 1024, kFutileMax = 32;
+  static constexpr uint32_t kMissedShare = 16, kCrowdedWindows = 16;
   static constexpr uint32_t kRestMin = 4 * kWindow, kRestMax = 64 * kRestMin;
   struct Draft;
   class Drafter;
@@ -105,6 +106,8 @@ class Shapes {
   uint64_t next_id_ = 1;
   std::unique_ptr<Draft> draft_;
   uint32_t tried_ = 0, missed_ = 0, futile_ = 0;  // of this window; futile: taken apart in vain
+  bool crowded_ = false;                          // in this window there was no room for a shape
+  uint32_t crowded_windows_ = 0;
   uint32_t resting_ = 0, rest_ = kRestMin;
 };
 
