@@ -75,7 +75,7 @@ TEST_CASE("replacements are pieces of the original and of our own") {
 
 TEST_CASE("an empty replacement inserts or deletes") {
   EditList edits;
-  edits.reset(R"({"a":"bc"})", 1);
+  edits.reset(padded(R"({"a":"bc"})"), 1);
   edits.replace({6, 6}), edits.text("x"), edits.end();
   edits.replace({7, 8}), edits.end();
   CHECK(render(edits) == R"({"a":"xb"})");
@@ -106,7 +106,7 @@ TEST_CASE("members are appended to an empty object without a comma") {
   CHECK(without("{}", {}, true) == R"({"n":9})");
   CHECK(without(" { } ", {}, true) == " { \"n\":9} ");
   EditList edits;
-  edits.reset("{}", 0);
+  edits.reset(padded("{}"), 0);
   edits.append("a"), edits.text("1"), edits.end();
   edits.append("b"), edits.text("2"), edits.end();
   CHECK_FALSE(edits.empty());
