@@ -163,7 +163,8 @@ Shapes::Shapes() : draft_(std::make_unique<Draft>()) { forget(); }
 Shapes::~Shapes() = default;
 
 void Shapes::forget() {
-  steps_.assign(1, {});
+  steps_.clear();
+  steps_.resize(1);
   shapes_.clear();
   bytes_.clear();
   members_ = 0;
@@ -244,11 +245,11 @@ bool Shapes::insert(Draft& draft) {
   members_ = members;
   if (last != 0) steps_[last].sibling = uint16_t(steps_.size());
   for (; known < draft.steps.size(); ++known) {
-    ShapeStep step = draft.steps[known].step;
+    // Made where it stays: the sanitizers of g++ 12 do not align what is on the stack that much.
+    ShapeStep& step = steps_.emplace_back(draft.steps[known].step);
     step.bytes = uint16_t(bytes_.size());
     bytes_ += draft.steps[known].glue;
     if (step.hole == Hole::end) step.shape = uint16_t(shapes_.size());
-    steps_.push_back(step);
   }
   draft.shape->id = next_id_++;
   draft.shape->glues = uint32_t(draft.steps.size());
