@@ -4,13 +4,9 @@
 // waits between 0.2 and 2 ms, sends the next one. The clock starts before the write. It looks with the lowest
 // priority there is (SCHED_IDLE), so that it takes no processor from the agent. Prints one JSON line: the
 // percentiles in microseconds. The first records only warm up.
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sched.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,42 +19,12 @@
 #include <string>
 #include <vector>
 
+#include "bench/sender.h"
+
 namespace {
 
 constexpr size_t kWarmUp = 100;
 constexpr int64_t kPauseMinNs = 200'000, kPauseMaxNs = 2'000'000, kGiveUpNs = 5'000'000'000;
-
-[[noreturn]] void fail(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
-}
-
-int dial(const std::string& address) {
-  if (address.rfind("unix:", 0) == 0) {
-    sockaddr_un to{};
-    to.sun_family = AF_UNIX;
-    std::strncpy(to.sun_path, address.c_str() + 5, sizeof to.sun_path - 1);
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
-    return fd;
-  }
-  const size_t colon = address.rfind(':');
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(uint16_t(std::atoi(address.c_str() + colon + 1)));
-  inet_pton(AF_INET, address.substr(4, colon - 4).c_str(), &to.sin_addr);
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
-}
 
 /// Until OUTPUT is longer than `size` and ends in a line feed; its new size.
 off_t wait_for_line(int output, off_t size, int64_t give_up_ns) {

@@ -5,14 +5,10 @@
 // clock starts, and each connection starts elsewhere in it. At most 8 threads: each serves its connections in
 // turn. Prints one JSON line: records, bytes, send_s, total_s, start_ns (CLOCK_MONOTONIC), cpu_s (user and
 // system, while it sent).
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,48 +23,18 @@
 #include <thread>
 #include <vector>
 
+#include "bench/sender.h"
+
 namespace {
 
 constexpr size_t kBatchBytes = 65536;
 constexpr size_t kThreadsMax = 8;
-
-int64_t now_ns() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
-}
 
 double cpu_s() {
   rusage used;
   getrusage(RUSAGE_SELF, &used);
   return double(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
          double(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-[[noreturn]] void fail(const char* what) {
-  std::perror(what);
-  std::exit(1);
-}
-
-int dial(const std::string& address) {
-  if (address.rfind("unix:", 0) == 0) {
-    sockaddr_un to{};
-    to.sun_family = AF_UNIX;
-    std::strncpy(to.sun_path, address.c_str() + 5, sizeof to.sun_path - 1);
-    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
-    return fd;
-  }
-  const size_t colon = address.rfind(':');
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(uint16_t(std::atoi(address.c_str() + colon + 1)));
-  inet_pton(AF_INET, address.substr(4, colon - 4).c_str(), &to.sin_addr);
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) fail(address.c_str());
-  const int on = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return fd;
 }
 
 struct Lines {

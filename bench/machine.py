@@ -16,8 +16,8 @@ DISTINCT_RECORDS, DISTINCT_BYTES = 200_000, 140 << 20  # at most; longer runs go
 # program: what it is made of beside its own .cpp, libraries
 TOOLS = {
     "mkdata": ([], []),
-    "loadgen": ([], ["-pthread"]),
-    "latency": ([], []),
+    "loadgen": (["sender.h"], ["-pthread"]),
+    "latency": (["sender.h"], []),
     "spin": ([], []),
     "reader": (["receiver.h"], []),
     "floor": (["receiver.h", "floor_record.h", "floor_walk.h", "floor_shape.h"], ["-lsimdjson"]),
