@@ -97,10 +97,10 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
   }
   for (const SinkStatus& s : status.sinks) sinks[s.name] = sink_json(s);
   for (const ClientState& c : status.clients)
-    clients[c.client_id] = {{"uid", c.uid ? Json(*c.uid) : Json(nullptr)},
-                            {"pid", c.uid ? Json(c.pid) : Json(nullptr)},
-                            {"last_seq", c.last_seq},
-                            {"gaps", c.gaps}};
+    clients[c.identity->client_id] = {{"uid", c.identity->uid ? Json(*c.identity->uid) : Json(nullptr)},
+                                      {"pid", c.identity->uid && c.pid ? Json(c.pid) : Json(nullptr)},
+                                      {"last_seq", c.last_seq},
+                                      {"gaps", c.gaps}};
   out["sources"] = std::move(sources);
   out["streams"] = std::move(streams);
   out["journal"] = journal_json(status.journal);

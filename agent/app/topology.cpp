@@ -160,7 +160,7 @@ void Topology::wait_for_replaced(const ApplyReport& report) {
   }
   for (RunningSink& s : sinks_)
     if (report.components.at("sinks." + s.config.name).action == "change") runners.push_back(s.runner);
-  Position now = journal_->written();
+  Position now = journal_->end();
   for (auto& runner : runners)
     while (!stopping_ && !runner->wait_drained(clock_.monotonic_ns() + 50 * kMillisecond, now)) continue;
 }
@@ -244,7 +244,7 @@ Result<void> Topology::check_changed_sinks(const Config& config) const {
 Result<void> Topology::check_removed_sinks(const Config& config, const ApplyOptions& options) {
   if (options.drain || options.drop_lag) return {};
   int64_t deadline = clock_.monotonic_ns() + config.drain_timeout_ns;
-  Position now = journal_->written();
+  Position now = journal_->end();
   for (const RunningSink& s : sinks_) {
     if (find(config.sinks, s.config.name) || s.runner->wait_drained(deadline, now)) continue;
     return fail("sink " + s.config.name + " would be removed with " +
@@ -285,7 +285,7 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
       next.push_back({c, streams, running->runner});
     } else {
       report.components["sinks." + c.name] = {"change", "ok", ""};
-      running->runner->wait_drained(clock_.monotonic_ns() + kFlushBeforeChange, journal_->written());
+      running->runner->wait_drained(clock_.monotonic_ns() + kFlushBeforeChange, journal_->end());
       next.push_back({c, streams, make_runner(c, streams, running->runner->stop())});
       to_start.push_back(next.back().runner);
     }

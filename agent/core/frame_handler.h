@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/core/ack_level.h"
 #include "agent/core/reason.h"
 #include "agent/core/result.h"
 #include "agent/core/stream.h"
@@ -40,10 +41,15 @@ struct Peer {
   std::string address;  ///< for messages: `unix:uid=1000,pid=42` or `tcp:127.0.0.1:5555`
 };
 
-/// What is remembered of a numbered client across its connections (interface.md section 2). Pipe thread only.
-struct ClientState {
+/// Who a numbered client is. Never changes, so any thread may look.
+struct ClientIdentity {
   std::string client_id;
   std::optional<uid_t> uid;
+};
+
+/// What is remembered of a numbered client across its connections (interface.md section 2). Pipe thread only.
+struct ClientState {
+  std::shared_ptr<const ClientIdentity> identity;
   pid_t pid = 0;
   uint64_t last_seq = 0;             ///< highest number disposed of, nothing missing below
   uint64_t gaps = 0;                 ///< numbers that never came
@@ -63,6 +69,7 @@ struct Producer {
   std::shared_ptr<SourceStats> stats;
   Peer peer;
   std::optional<Stream> default_stream;
+  AckLevel level = AckLevel::received;  ///< what the client waits for
   bool stamp = false;                   ///< add `_peer`, `_received`, `_id` (records.md section 2)
   std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
   size_t array_done = 0;                ///< elements of the array in hand that were taken (Intake::again)
@@ -100,8 +107,13 @@ class FrameHandler {
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all
   /// frames.
   virtual Intake on_turn_end(Producer& producer) = 0;
-  /// The journal's end, after on_turn_end() has answered taken.
+  /// What was handed over so far, for has_reached() and is_secured(): asked after on_turn_end() has answered
+  /// taken.
   virtual uint64_t journal_mark() const = 0;
+  /// Has everything before `mark` reached the level?
+  virtual bool has_reached(uint64_t mark, AckLevel level) const = 0;
+  /// The highest level this agent can give.
+  virtual AckLevel level_max() const = 0;
   /// Is what lies before `mark` as safe as this agent makes it? (Journal::secured())
   virtual bool is_secured(uint64_t mark) const = 0;
   /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word

@@ -29,6 +29,14 @@ class SystemIo final : public Io {
   ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override {
     return ::pread(fd, out, bytes, offset);
   }
+  ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) override {
+    return ::pwritev(fd, parts, count, offset);
+  }
+  int allocate(int fd, off_t bytes) override {
+    const int error = ::posix_fallocate(fd, 0, bytes);  // writes zeros where the file system has no such call
+    if (error != 0) errno = error;
+    return error == 0 ? 0 : -1;
+  }
   int ftruncate(int fd, off_t length) override { return ::ftruncate(fd, length); }
   int fdatasync(int fd) override { return ::fdatasync(fd); }
   int fstat(int fd, struct stat* out) override { return ::fstat(fd, out); }

@@ -18,6 +18,9 @@ class Io {
   virtual int open(const std::string& path, int flags, mode_t mode) = 0;
   virtual ssize_t writev(int fd, const iovec* parts, int count) = 0;
   virtual ssize_t pread(int fd, void* out, size_t bytes, off_t offset) = 0;
+  virtual ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) = 0;
+  /// Makes the file `bytes` long, with its space set aside; what is new reads as zeros.
+  virtual int allocate(int fd, off_t bytes) = 0;
   virtual int ftruncate(int fd, off_t length) = 0;
   virtual int fdatasync(int fd) = 0;
   virtual int fstat(int fd, struct stat* out) = 0;

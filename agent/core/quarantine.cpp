@@ -55,7 +55,7 @@ void Quarantine::add_reject(int64_t wall_ns, const Producer& producer, uint64_t 
   out += producer.peer.uid ? std::to_string(producer.peer.pid) : "null";
   out += "},\"client_id\":";
   if (producer.client)
-    json::append_quoted(out, producer.client->client_id);
+    json::append_quoted(out, producer.client->identity->client_id);
   else
     out += "null";
   out += ",\"seq\":" + (seq ? std::to_string(seq) : std::string("null"));

@@ -96,7 +96,7 @@ std::string_view first_word(std::string_view error) { return error.substr(0, err
 std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome,
                          size_t record_bytes_max, const std::string& policy) {
   std::string out = "{\"weir\":\"welcome\",\"proto\":[1,0],\"client_id\":";
-  json::append_quoted(out, producer.client->client_id);
+  json::append_quoted(out, producer.client->identity->client_id);
   out += ",\"ack\":\"" + std::string(kLevels[size_t(line.level)]) + "\"";
   out += ",\"last_seq\":" + std::to_string(welcome.last_seq);
   out += ",\"limits\":{\"record_bytes_max\":" + std::to_string(record_bytes_max) + "}";

@@ -2,12 +2,11 @@
 #include <string>
 #include <string_view>
 
+#include "agent/core/ack_level.h"
 #include "agent/core/frame_handler.h"
 #include "agent/core/result.h"
 
 namespace weir {
-
-enum class AckLevel { none, received, buffered, durable };
 
 /// A control line of the acknowledged line protocol (interface.md section 2): an object whose first key is
 /// `weir`.

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/core/ack_level.h"
+#include "agent/core/frame_handler.h"
 #include "agent/core/result.h"
 #include "agent/core/stream.h"
 #include "agent/journal/block.h"
@@ -25,13 +27,28 @@ struct Totals {
   uint64_t bytes_of(StreamSet set) const;
 };
 
-/// What one turn of the pipe thread appends: a run of finished lines in one block. Atomic for every reader.
+/// Up to which number the records of a client are disposed of.
+struct ClientMark {
+  std::shared_ptr<const ClientIdentity> client;  ///< null: of a producer that does not number
+  uint64_t seq = 0;
+};
+
+/// What one turn of the pipe thread appends: a run of finished lines in one block, and how far its client has
+/// come with them. Either may be missing. Atomic for every reader, and on disk.
 struct Transaction {
   std::shared_ptr<Block> block;
   uint32_t first_entry = 0;
   uint32_t entry_count = 0;
   int64_t received_ns = 0;  ///< wall clock of the turn
   Totals totals;            ///< of this transaction alone
+  ClientMark client;
+  AckLevel level = AckLevel::received;  ///< what its producer waits for
+};
+
+/// What a journal of an earlier process remembers of a client.
+struct RememberedClient {
+  ClientMark mark;
+  int64_t seen_ns = 0;  ///< wall clock
 };
 
 enum class AppendResult { taken, full, failed };
@@ -95,23 +112,48 @@ struct BatchLimits {
 
 struct CursorStatus {
   Position position = 0;
-  uint64_t routed = 0;       ///< records of its streams since its start: passed + lag
-  uint64_t passed = 0;       ///< committed + dropped
-  uint64_t dropped_lag = 0;  ///< skipped by drop_oldest
+  uint64_t routed = 0;           ///< records of its streams since its start: passed + lag
+  uint64_t passed = 0;           ///< committed + dropped, of both kinds
+  uint64_t dropped_lag = 0;      ///< skipped by drop_oldest
+  uint64_t dropped_damaged = 0;  ///< what the disk did not give back
   uint64_t lag_records = 0, lag_bytes = 0;
 };
 
-/// One reader's place. next() and commit() from one thread (the sink's worker); status(), flush() and
-/// set_streams() from any. next() always starts at the committed position, so a batch that was not committed
-/// comes again.
+/// What a journal on disk keeps of a reader beside its place, from one process to the next.
+struct CursorMemory {
+  std::string note;       ///< of the last commit(), keep() or secure(); empty: it is new
+  bool same_boot = true;  ///< false: the machine went down since; it starts from its last secure()
+};
+
+/// One reader's place. next(), commit(), keep() and secure() from one thread (the sink's worker); status(),
+/// flush() and set_streams() from any. next() always starts at the committed position, so a batch that was
+/// not committed comes again.
 class Cursor {
  public:
   virtual ~Cursor() = default;
   /// Waits for records of its streams, at most `wait_ns` (-1: until they come, 0: not at all) or until
   /// `stop`. False: none.
   virtual bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) = 0;
-  /// Everything up to batch.end is done with. `batch` is what next() gave, or its first_records().
-  virtual void commit(const BatchView& batch) = 0;
+  /// Everything up to batch.end is done with. `batch` is what next() gave, or its first_records(). `note` is
+  /// kept with the new place, where places are kept.
+  virtual void commit(const BatchView& batch, std::string_view note = {}) = 0;
+  /// Are places and notes of this cursor kept for the next process?
+  virtual bool is_kept() const { return false; }
+  /// What was kept when it was opened.
+  virtual CursorMemory memory() const { return {}; }
+  /// Its place and `note` are in the checkpoint when it returns: safe from the death of this process, and
+  /// from a power cut when `durable`. False: that could not be written (it is tried again with the next
+  /// checkpoint).
+  virtual bool keep(std::string_view note, bool durable) { return (void)note, (void)durable, true; }
+  /// Waits until what it has committed is durable in the journal, at most until `stop`; false: it is not.
+  virtual bool wait_durable(std::stop_token stop) { return (void)stop, true; }
+  /// What it has committed is durable at its end, too, after wait_durable(): the journal may let go of it,
+  /// and after a power cut it starts here, with `note`.
+  virtual void secure(std::string_view note) { (void)note; }
+  /// The journal asks for a secure(), to free space later; next() returns false then. Answered by secure().
+  virtual bool secure_wanted() const { return false; }
+  /// secure() needs its sink to do something first (fdatasync). Else every commit() is as good as a secure().
+  virtual void set_needs_secure(bool needs) { (void)needs; }
   virtual CursorStatus status() const = 0;
   /// What is there now is handed out without waiting for a full step (drain, reload, rotation).
   virtual void flush() = 0;
@@ -132,6 +174,8 @@ struct JournalStatus {
   Position written = 0, synced = 0;
   std::string state;  ///< ok | full | readonly | failed
   Totals totals;      ///< everything ever appended
+  std::string error;  ///< why it is not ok, for people
+  uint64_t fsync_errors = 0, torn_bytes = 0, damaged_records = 0;
 };
 
 /// The spine (delivery.md section 1): append-only, any number of cursors. append() and new_block() from the
@@ -147,11 +191,27 @@ class Journal {
   virtual std::shared_ptr<Block> new_block(size_t bytes_min) = 0;
   /// Its own name, random when it was made and never again: what positions belong to. RFC 4122 text form.
   virtual const std::string& uuid() const = 0;
+  /// The end of what was appended. The next record's position.
+  virtual Position end() const = 0;
+  /// Up to there it is in the journal's files, and on the disk. In memory: all, and nothing.
   virtual Position written() const = 0;
   virtual Position synced() const = 0;
-  /// What lies before it does not need this process any more. In memory: every cursor with
-  /// `when_full: block` has passed it (the others may skip it anyhow); on disk: synced().
-  virtual Position secured() const = 0;
+  /// A number for "everything up to now", for reached(): it grows with every append, of clients alone too.
+  virtual uint64_t mark() const = 0;
+  /// Everything up to this mark has the level.
+  virtual uint64_t reached(AckLevel level) const = 0;
+  virtual AckLevel level_max() const = 0;
+  /// What lies before this mark does not need this process any more. In memory: every cursor with
+  /// `when_full: block` has passed it (the others may skip it anyhow); on disk: it is durable.
+  virtual uint64_t secured() const = 0;
+  /// Called soon after reached() has changed, from a thread of the journal; must not call back into it.
+  virtual void on_progress(std::function<void()> callback) { (void)callback; }
+  /// The clients of earlier processes, most recently seen first; given once.
+  virtual std::vector<RememberedClient> remembered_clients() { return {}; }
+  /// How many of them are kept, and how long (interface.md section 2).
+  virtual void set_client_limits(int64_t memory_ns, size_t clients_max) {
+    (void)memory_ns, (void)clients_max;
+  }
   /// `name` is the sink's, for messages and (on disk) the checkpoint. Cursors of tails are drop_oldest.
   /// The journal must outlive its cursors.
   virtual std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,

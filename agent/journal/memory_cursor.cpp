@@ -231,7 +231,7 @@ void MemoryCursor::fill(BatchView& out, const BatchLimits& limits) const {
   }
 }
 
-void MemoryCursor::commit(const BatchView& batch) {
+void MemoryCursor::commit(const BatchView& batch, std::string_view) {
   std::unique_lock lock(journal_.mutex_);
   WEIR_CHECK(out_ && batch.begin == position_ && batch.end <= out_end_);
   out_ = false;

@@ -49,12 +49,12 @@ MemoryJournal::MemoryJournal(uint64_t bytes_max)
 
 MemoryJournal::~MemoryJournal() { WEIR_CHECK(cursors_.empty()); }
 
-Position MemoryJournal::written() const {
+Position MemoryJournal::end() const {
   std::lock_guard lock(mutex_);
   return position_;
 }
 
-Position MemoryJournal::secured() const {
+uint64_t MemoryJournal::secured() const {
   std::lock_guard lock(mutex_);
   Position least = position_;
   for (const MemoryCursor* c : cursors_)
@@ -113,7 +113,7 @@ bool MemoryJournal::lag_allows(const Totals& more) {
 }
 
 AppendResult MemoryJournal::append(Transaction& t) {
-  WEIR_CHECK(t.entry_count > 0);
+  if (t.entry_count == 0) return AppendResult::taken;
   std::lock_guard lock(mutex_);
   bool new_block = entries_.empty() || entries_.back().t.block != t.block;
   size_t bytes = sizeof(Entry) + (new_block ? t.block->capacity() : 0);
@@ -157,14 +157,14 @@ std::unique_ptr<Cursor> MemoryJournal::open_cursor(std::string_view, StreamSet s
 
 JournalStatus MemoryJournal::status() const {
   std::lock_guard lock(mutex_);
-  return {"memory",
-          held_bytes_,
-          bytes_max_,
-          entries_.empty() ? 0 : entries_.front().t.received_ns,
-          position_,
-          0,
-          full_ ? "full" : "ok",
-          totals_};
+  JournalStatus s;
+  s.type = "memory";
+  s.bytes = held_bytes_, s.bytes_max = bytes_max_;
+  s.oldest_ns = entries_.empty() ? 0 : entries_.front().t.received_ns;
+  s.written = position_;
+  s.state = full_ ? "full" : "ok";
+  s.totals = totals_;
+  return s;
 }
 
 void MemoryJournal::set_bytes_max(uint64_t bytes_max) {

@@ -20,9 +20,13 @@ class MemoryJournal final : public Journal {
   AppendResult append(Transaction& t) override;
   std::shared_ptr<Block> new_block(size_t bytes_min) override;
   const std::string& uuid() const override { return uuid_; }
-  Position written() const override;
+  Position end() const override;
+  Position written() const override { return end(); }
   Position synced() const override { return 0; }
-  Position secured() const override;
+  uint64_t mark() const override { return end(); }
+  uint64_t reached(AckLevel level) const override { return level <= AckLevel::received ? end() : 0; }
+  AckLevel level_max() const override { return AckLevel::received; }
+  uint64_t secured() const override;
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                       LagLimit limit) override;
   JournalStatus status() const override;
@@ -69,7 +73,7 @@ class MemoryCursor final : public Cursor {
   MemoryCursor(MemoryJournal& journal, StreamSet streams, LagLimit limit);
   ~MemoryCursor() override;
   bool next(BatchView& out, const BatchLimits& limits, int64_t wait_ns, std::stop_token stop) override;
-  void commit(const BatchView& batch) override;
+  void commit(const BatchView& batch, std::string_view note) override;
   CursorStatus status() const override;
   void flush() override;
   void wake() override;

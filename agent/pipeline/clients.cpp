@@ -1,5 +1,7 @@
 #include "agent/pipeline/clients.h"
 
+#include <algorithm>
+
 namespace weir {
 
 std::shared_ptr<ClientState> ClientTable::see(const std::string& client_id, const Peer& peer) {
@@ -8,15 +10,28 @@ std::shared_ptr<ClientState> ClientTable::see(const std::string& client_id, cons
     by_age_.splice(by_age_.begin(), by_age_, found->second);
   } else {
     auto client = std::make_shared<ClientState>();
-    client->client_id = client_id;
-    client->uid = peer.uid;
+    client->identity = std::make_shared<ClientIdentity>(ClientIdentity{client_id, peer.uid});
     by_age_.push_front(std::move(client));
-    by_id_[by_age_.front()->client_id] = by_age_.begin();
+    by_id_[by_age_.front()->identity->client_id] = by_age_.begin();
   }
   by_age_.front()->last_seen_ns = clock_.monotonic_ns();
   auto client = by_age_.front();
   forget_old();
   return client;
+}
+
+void ClientTable::remember(const std::vector<RememberedClient>& clients) {
+  const int64_t monotonic_ns = clock_.monotonic_ns(), wall_ns = clock_.wall_ns();
+  for (const RememberedClient& r : clients) {
+    if (by_id_.contains(r.mark.client->client_id)) continue;
+    auto client = std::make_shared<ClientState>();
+    client->identity = r.mark.client;
+    client->last_seq = r.mark.seq;
+    client->last_seen_ns = monotonic_ns - std::max<int64_t>(0, wall_ns - r.seen_ns);
+    by_age_.push_back(std::move(client));
+    by_id_[by_age_.back()->identity->client_id] = std::prev(by_age_.end());
+  }
+  forget_old();
 }
 
 void ClientTable::forget_old() {
@@ -26,7 +41,7 @@ void ClientTable::forget_old() {
     --it;
     if (by_age_.size() <= clients_max_ && !too_old(**it)) break;
     if ((*it)->owner) continue;
-    by_id_.erase((*it)->client_id);
+    by_id_.erase((*it)->identity->client_id);
     it = by_age_.erase(it);
   }
 }

@@ -9,6 +9,7 @@
 
 #include "agent/core/clock.h"
 #include "agent/core/frame_handler.h"
+#include "agent/journal/journal.h"
 
 namespace weir {
 
@@ -22,6 +23,8 @@ class ClientTable {
   }
   /// Finds or makes it, and marks it as seen now. Forgets who has been away for too long.
   std::shared_ptr<ClientState> see(const std::string& client_id, const Peer& peer);
+  /// Those of an earlier process, most recently seen first; before anyone is seen.
+  void remember(const std::vector<RememberedClient>& clients);
   /// Most recently seen first.
   const std::list<std::shared_ptr<ClientState>>& all() const { return by_age_; }
 

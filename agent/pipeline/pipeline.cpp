@@ -20,12 +20,15 @@ constexpr size_t kRedactBytesKept = 4 << 20;  // larger buffers are for one reco
 }  // namespace
 
 Pipeline::Pipeline(Journal& journal, Quarantine& quarantine, const Clock& clock)
-    : journal_(journal), quarantine_(quarantine), clock_(clock), clients_(clock) {}
+    : journal_(journal), quarantine_(quarantine), clock_(clock), clients_(clock) {
+  clients_.remember(journal.remembered_clients());
+}
 
 Pipeline::~Pipeline() = default;
 
 void Pipeline::apply(PipelineSetup setup) {
   clients_.set_limits(setup.client_memory_ns, setup.clients_max);
+  journal_.set_client_limits(setup.client_memory_ns, setup.clients_max);
   setup_ = std::move(setup);
 }
 
@@ -232,7 +235,7 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record, bo
   add(Field::_received, time);
   add(Field::_id, [&] {
     put("\"");
-    put_number(journal_.written() + pending_records() + 1);
+    put_number(journal_.end() + pending_records() + 1);
     put("\"");
     made();
   });
@@ -242,7 +245,7 @@ void Pipeline::add_agent_fields(Producer& producer, const RecordView& record, bo
 /// transaction of its own.
 char* Pipeline::reserve(Producer& producer, size_t bytes) {
   if (!block_ || block_->space() < bytes) {
-    close_transaction(producer);
+    close_transaction(producer, producer.next_seq - 2);  // the record in hand goes into the next one
     block_ = journal_.new_block(bytes);
     WEIR_CHECK(block_->space() >= bytes);
   }
@@ -254,25 +257,19 @@ char* Pipeline::reserve(Producer& producer, size_t bytes) {
   return block_->tail();
 }
 
-void Pipeline::close_transaction(Producer& producer) {
-  if (open_.entry_count == 0) return;
-  pending_.push_back({std::move(open_), producer.stats, nullptr, 0});
+/// `seq`: the highest number disposed of with it, so that a journal which ends behind this transaction knows
+/// what is missing.
+void Pipeline::close_transaction(Producer& producer, uint64_t seq) {
+  const bool told = !producer.client || seq <= producer.client->last_seq;
+  if (open_.entry_count == 0 && told) return;
+  open_.level = producer.level;
+  if (!told) open_.client = {producer.client->identity, seq};
+  pending_.push_back({std::move(open_), producer.stats, told ? nullptr : producer.client});
   open_ = {};
-  closed_in_turn_ = true;
 }
 
 Intake Pipeline::on_turn_end(Producer& producer) {
-  close_transaction(producer);
-  if (producer.client) {
-    uint64_t seq = producer.next_seq - 1;
-    if (closed_in_turn_)
-      pending_.back().client = producer.client, pending_.back().seq = seq;
-    else if (!pending_.empty())
-      pending_.push_back({{}, producer.stats, producer.client, seq});  // behind those of others
-    else if (seq > producer.client->last_seq)
-      producer.client->last_seq = seq;
-  }
-  closed_in_turn_ = false;
+  close_transaction(producer, producer.next_seq - 1);
   if (turn_ns_ != 0) quarantine_.flush();
   turn_ns_ = 0;
   return append_pending();
@@ -285,9 +282,10 @@ Intake Pipeline::append_pending() {
   for (; next != pending_.end(); ++next) {
     Pending& p = *next;
     uint64_t records = p.transaction.entry_count;
-    if (records > 0 && journal_.append(p.transaction) != AppendResult::taken) break;
+    const uint64_t seq = p.transaction.client.seq;
+    if (journal_.append(p.transaction) != AppendResult::taken) break;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
-    if (p.client && p.seq > p.client->last_seq) p.client->last_seq = p.seq;
+    if (p.client && seq > p.client->last_seq) p.client->last_seq = seq;
   }
   pending_.erase(pending_.begin(), next);
   return pending_.empty() ? Intake::taken : Intake::pause;
@@ -309,7 +307,7 @@ Result<Welcome> Pipeline::on_hello(Producer& producer, Hello hello) {
   }
   on_close(producer);
   auto client = clients_.see(hello.client_id, producer.peer);
-  if (client->uid != producer.peer.uid) {
+  if (client->identity->uid != producer.peer.uid) {
     log::sampled(log::Level::warn, "not_yours", "{}: client_id in use by another uid", producer.peer.address);
     return fail("not_yours");
   }

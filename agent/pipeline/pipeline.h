@@ -55,7 +55,9 @@ class Pipeline final : public FrameHandler {
   Result<Welcome> on_hello(Producer& producer, Hello hello) override;
   void on_close(Producer& producer) override;
   std::string policy() const override { return setup_.policy; }
-  uint64_t journal_mark() const override { return journal_.written(); }
+  uint64_t journal_mark() const override { return journal_.mark(); }
+  bool has_reached(uint64_t mark, AckLevel level) const override { return journal_.reached(level) >= mark; }
+  AckLevel level_max() const override { return journal_.level_max(); }
   bool is_secured(uint64_t mark) const override { return journal_.secured() >= mark; }
 
   /// After Journal::on_space: appends what waits. taken: sources may go on.
@@ -67,12 +69,12 @@ class Pipeline final : public FrameHandler {
   const std::array<StreamStats, kStreamCount>& stream_stats() const { return stream_stats_; }
 
  private:
-  /// A transaction of one source (a turn reads one connection).
+  /// A transaction of one source (a turn reads one connection). It may hold no records, only how far its
+  /// client has come.
   struct Pending {
     Transaction transaction;
     std::shared_ptr<SourceStats> stats;
-    std::shared_ptr<ClientState> client;  ///< at the end of its turn: disposed of up to `seq` with it
-    uint64_t seq = 0;                     ///< the transaction may be empty
+    std::shared_ptr<ClientState> client;
   };
   void on_record(Producer& producer, std::string_view payload);
   Intake on_array(Producer& producer, std::string_view payload);
@@ -87,7 +89,7 @@ class Pipeline final : public FrameHandler {
   void count_line(Stream stream, size_t bytes);
   void add_agent_fields(Producer& producer, const RecordView& record, bool lacks_time);
   char* reserve(Producer& producer, size_t bytes);
-  void close_transaction(Producer& producer);
+  void close_transaction(Producer& producer, uint64_t seq);
   Intake append_pending();
   void begin_turn();
 
@@ -106,7 +108,6 @@ class Pipeline final : public FrameHandler {
   std::shared_ptr<Block> block_;  ///< lines are rendered into its tail
   Transaction open_;              ///< what the turn has rendered since the last close_transaction()
   std::vector<Pending> pending_;  ///< closed, waiting for the journal; empty unless it is full
-  bool closed_in_turn_ = false;   ///< pending_.back() belongs to this turn
   int64_t turn_ns_ = 0;           ///< wall clock of this turn; 0 between turns
   char turn_time_[32];            ///< the same as RFC 3339, in quotes
 };

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -57,6 +58,16 @@ struct RequestBounds {
   bool delivered = false;  ///< but not what lies before
 };
 
+/// What a sink finds again, of its predecessor in this process or of one before (delivery.md section 2).
+struct SinkMemory {
+  std::string state;      ///< what its state() said, a JSON text; empty: nothing is known
+  bool same_boot = true;  ///< false: the machine went down since, and `state` is of the last sync()
+  /// Keeps what state() says now, before it returns: safe from the death of this process, and from a power
+  /// cut when `durable`. False: that could not be written. From the sink's worker, within deliver() or
+  /// on_due(). Null where nothing outlives the process.
+  std::function<bool(bool durable)> keep;
+};
+
 /// Where records leave: format and transport only. SinkRunner owns it and does batching, back-off, counting,
 /// quarantine and drain for all of them. Every call comes from the sink's own worker thread, one at a time:
 /// open(), then any number of deliver(), then close() once. After a retry answer what is not done comes
@@ -82,6 +93,15 @@ class Sink {
   /// when its options change, so that what is sent again is sent in the same requests. Not while it delivers.
   virtual std::vector<RequestBounds> unfinished() const { return {}; }
   virtual void resume(std::vector<RequestBounds>) {}
+  /// Before the first open().
+  virtual void restore(SinkMemory memory) { (void)memory; }
+  /// What it needs to go on exactly from the records that are done with, as a JSON text; empty: nothing.
+  /// Asked after each deliver(), when what is done has been said; and by SinkMemory::keep.
+  virtual std::string state() const { return {}; }
+  /// Must what was delivered be made durable where it ends, by sync(), before the journal lets go of it?
+  virtual bool needs_sync() const { return false; }
+  /// Does that, between two deliver(). state() then tells what is durable.
+  virtual Result<void> sync() { return {}; }
 };
 
 /// What a sink may use. Outlives it.

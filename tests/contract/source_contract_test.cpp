@@ -40,7 +40,7 @@ class Collector final : public FrameHandler {
   }
   Result<Welcome> on_hello(Producer& p, Hello hello) override {
     p.client = std::make_shared<ClientState>();
-    p.client->client_id = hello.client_id;
+    p.client->identity = std::make_shared<ClientIdentity>(ClientIdentity{hello.client_id, p.peer.uid});
     p.next_seq = hello.next_seq.value_or(1);
     return Welcome{};
   }
@@ -48,6 +48,8 @@ class Collector final : public FrameHandler {
   std::string policy() const override { return "{\"x\":1}"; }
   uint64_t journal_mark() const override { return 0; }
   bool is_secured(uint64_t) const override { return true; }
+  bool has_reached(uint64_t, AckLevel) const override { return true; }
+  AckLevel level_max() const override { return AckLevel::received; }
 };
 
 struct Row {

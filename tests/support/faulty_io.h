@@ -36,6 +36,10 @@ class FaultyIo : public Io {
   ssize_t pread(int fd, void* out, size_t bytes, off_t offset) override {
     return bad() ? fail(EIO) : io_.pread(fd, out, bytes, offset);
   }
+  ssize_t pwritev(int fd, const iovec* parts, int count, off_t offset) override {
+    return bad() ? fail(ENOSPC) : io_.pwritev(fd, parts, count, offset);
+  }
+  int allocate(int fd, off_t bytes) override { return bad() ? fail(ENOSPC) : io_.allocate(fd, bytes); }
   int ftruncate(int fd, off_t length) override { return io_.ftruncate(fd, length); }
   int fdatasync(int) override {
     ++syncs;
