@@ -24,6 +24,7 @@ TailCursor::~TailCursor() {
   {
     std::unique_lock lock(journal_.mutex_);
     std::erase(journal_.cursors_, this);
+    if (kept_) journal_.park(*this);
     journal_.tell_space(lock);
   }
   journal_.changed();
@@ -333,6 +334,11 @@ bool TailCursor::secure_wanted() const {
 void TailCursor::set_needs_secure(bool needs) {
   std::lock_guard lock(journal_.mutex_);
   needs_secure_ = needs && kept_;
+}
+
+void TailCursor::forget() {
+  std::lock_guard lock(journal_.mutex_);
+  kept_ = false;
 }
 
 CursorStatus TailCursor::status() const {

@@ -29,6 +29,21 @@ struct TailEntry {
   Position end() const { return before.position + entry_count; }
 };
 
+/// A stretch of the journal in which a cursor reads these streams. The last one may be open.
+struct Stretch {
+  StreamSet streams;
+  bool open = true;
+  Boundary end = {};
+};
+
+/// Where a cursor stands, and how it got there: what a checkpoint holds of it.
+struct CursorPlace {
+  Boundary at;                    ///< committed
+  std::deque<Stretch> stretches;  ///< the first is where it reads now; never empty
+  uint64_t passed = 0, dropped = 0, damaged = 0;
+  std::string note;
+};
+
 /// Where a cursor reads on in the files. Its reader's alone.
 struct TapePlace {
   virtual ~TapePlace() = default;
@@ -60,6 +75,8 @@ class TailJournal : public Journal {
   /// A new cursor gets what was kept for its name. False: it begins as `start` says.
   virtual bool restore(TailCursor&) { return false; }
   virtual bool keeps_cursors() const { return false; }
+  /// A cursor that is kept goes.
+  virtual void park(TailCursor&) {}
   /// Reads entries from the files, from the one that holds `from` or the next readable one on. Empty: there
   /// is none. An error passes; it is worth another try.
   virtual Result<void> load(Position from, std::vector<TailEntry>& window, std::unique_ptr<TapePlace>& place);
@@ -114,6 +131,7 @@ class TailCursor final : public Cursor {
   void secure(std::string_view note) override;
   bool secure_wanted() const override;
   void set_needs_secure(bool needs) override;
+  void forget() override;
   CursorStatus status() const override;
   void flush() override;
   void wake() override;
@@ -124,21 +142,8 @@ class TailCursor final : public Cursor {
  private:
   friend class TailJournal;
   friend class DiskJournal;
-  /// A stretch of the journal in which it reads these streams. The last one may be open.
-  struct Stretch {
-    StreamSet streams;
-    bool open = true;
-    Boundary end = {};
-  };
   struct Sum {
     uint64_t records = 0, bytes = 0;
-  };
-  /// Where it stands, and how it got there: what a checkpoint holds of it.
-  struct Place {
-    Boundary at;                    ///< committed
-    std::deque<Stretch> stretches;  ///< the first is where it reads now; never empty
-    uint64_t passed = 0, dropped = 0, damaged = 0;
-    std::string note;
   };
   /// What of its streams lies between, stretch by stretch.
   Sum between(const Totals& from, const Totals& upto) const;
@@ -157,10 +162,11 @@ class TailCursor final : public Cursor {
 
   TailJournal& journal_;
   const std::string name_;  ///< empty: a reader that nobody remembers
-  const bool kept_;
+  bool kept_;
   LagLimit limit_;
-  Place place_;
-  Place secured_;              ///< of the last secure()
+  CursorPlace place_;
+  CursorPlace candidate_;  ///< where it was at the last checkpoint: secured, once that is durable
+  CursorPlace secured_;              ///< of the last secure()
   bool needs_secure_ = false;  ///< commit() alone does not secure
   bool secure_wanted_ = false;
   CursorMemory memory_;
