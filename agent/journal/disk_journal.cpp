@@ -43,8 +43,8 @@ DiskJournal::~DiskJournal() {
     if (thread->joinable()) thread->join();
   }
   file_.reset();
-  for (int fd : {lock_fd_, directory_fd_})
-    if (fd >= 0) io_.close(fd);
+  io_.close(directory_fd_);
+  for (int fd : lock_fds_) io_.close(fd);
 }
 
 // --- what is appended ---------------------------------------------------------------------------------------
@@ -198,6 +198,13 @@ void DiskJournal::set_bytes_max(uint64_t bytes_max) {
 std::vector<RememberedClient> DiskJournal::remembered_clients() {
   std::lock_guard lock(sync_mutex_);
   return std::move(recovered_clients_);
+}
+
+std::vector<std::string> DiskJournal::waiting_places() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, record] : parked_) names.push_back(name);
+  return names;
 }
 
 void DiskJournal::set_client_limits(int64_t memory_ns, size_t clients_max) {

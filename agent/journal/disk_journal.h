@@ -21,6 +21,7 @@ namespace weir {
 
 struct DiskJournalOptions {
   std::string path;             ///< its directory; made (0700) with the one above it
+  std::string data_dir = {};    ///< locked, too, when given
   std::string quarantine;       ///< where damaged files go; made when first needed
   uint64_t bytes_max = 0;       ///< of all segments together
   uint64_t segment_bytes = 0;   ///< 0: by delivery.md section 4 rule 2
@@ -51,6 +52,7 @@ class DiskJournal final : public TailJournal {
   bool settle(int64_t deadline_ns) override;
   void on_progress(std::function<void()> callback) override;
   std::vector<RememberedClient> remembered_clients() override;
+  std::vector<std::string> waiting_places() const override;
   void set_client_limits(int64_t memory_ns, size_t clients_max) override;
   JournalStatus status() const override;
   void set_bytes_max(uint64_t bytes_max) override;
@@ -102,7 +104,7 @@ class DiskJournal final : public TailJournal {
   };
   struct Tape;
 
-  DiskJournal(DiskJournalOptions options, std::string uuid, int lock_fd, int directory_fd, Io& io,
+  DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd, Io& io,
               const Clock& clock);
   // At the start (disk_recovery.cpp).
   /// A transaction as it was found, without its lines.
@@ -168,7 +170,8 @@ class DiskJournal final : public TailJournal {
   const DiskJournalOptions options_;
   Io& io_;
   const Clock& clock_;
-  int lock_fd_ = -1, directory_fd_ = -1;
+  std::vector<int> lock_fds_;
+  const int directory_fd_;
   std::string boot_id_;
 
   // Under mutex_.

@@ -74,20 +74,29 @@ Result<void> write_identity(Io& io, int directory, const std::string& path, cons
 Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io, const Clock& clock) {
   const std::string& path = options.path;
   const size_t slash = path.rfind('/');
-  if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
-  if (io.mkdir(path, 0700) != 0 && errno != EEXIST) return fail(why("cannot make the journal's directory " + path));
-  struct stat st;
-  if (io.lstat(path, &st) != 0) return fail(why("cannot look at " + path));
-  if (!S_ISDIR(st.st_mode)) return fail(path + " is not a directory; give another journal.path");
-  if (st.st_uid != geteuid()) return fail(path + " belongs to another user; give another journal.path");
-  auto lock = lock_directory(io, path);
-  if (!lock) return tl::unexpected(lock.error());
-  const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (directory < 0) {
-    const Error error = fail(why("cannot open " + path)).value();
-    io.close(*lock);
-    return tl::unexpected(error);
+  std::vector<int> locks;
+  const auto give_up = [&](std::string text) {
+    for (int fd : locks) io.close(fd);
+    return fail(std::move(text));
+  };
+  if (!options.data_dir.empty()) {
+    if (io.mkdir(options.data_dir, 0700) != 0 && errno != EEXIST)
+      return fail(why("cannot make the data directory " + options.data_dir));
+    auto lock = lock_directory(io, options.data_dir);
+    if (!lock) return tl::unexpected(lock.error());
+    locks.push_back(*lock);
   }
+  if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
+  if (io.mkdir(path, 0700) != 0 && errno != EEXIST) return give_up(why("cannot make the journal's directory " + path));
+  struct stat st;
+  if (io.lstat(path, &st) != 0) return give_up(why("cannot look at " + path));
+  if (!S_ISDIR(st.st_mode)) return give_up(path + " is not a directory; give another journal.path");
+  if (st.st_uid != geteuid()) return give_up(path + " belongs to another user; give another journal.path");
+  auto lock = lock_directory(io, path);
+  if (!lock) return give_up(lock.error().message);
+  locks.push_back(*lock);
+  const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (directory < 0) return give_up(why("cannot open " + path));
   Identity identity = read_identity(io, directory);
   // From here on the journal closes what was opened.
   const bool made = identity.format == 0;
@@ -105,7 +114,7 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     }
   }
   std::unique_ptr<DiskJournal> journal(
-      new DiskJournal(std::move(options), uuid, *lock, directory, io, clock));
+      new DiskJournal(std::move(options), uuid, std::move(locks), directory, io, clock));
   if (identity.format > kJournalFormat)
     return fail("the journal in " + journal->options_.path + " has format " + std::to_string(identity.format) +
                 ", this weir knows " + std::to_string(kJournalFormat) +
@@ -128,13 +137,13 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   return journal;
 }
 
-DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, int lock_fd, int directory_fd, Io& io,
-                         const Clock& clock)
+DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
+                         Io& io, const Clock& clock)
     : TailJournal(std::move(uuid), options.bytes_max),
       options_(std::move(options)),
       io_(io),
       clock_(clock),
-      lock_fd_(lock_fd),
+      lock_fds_(std::move(lock_fds)),
       directory_fd_(directory_fd),
       boot_id_(options_.boot_id.empty() ? kernel_boot_id() : options_.boot_id),
       checkpoint_files_(io, options_.path) {}
