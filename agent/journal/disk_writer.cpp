@@ -164,8 +164,7 @@ bool DiskJournal::write_some(std::vector<Run>& runs, size_t& done, Boundary& at,
       visible_ = written_;
       tell(more);
     }
-    dirty_ = true;
-    if (sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
+    if (!std::exchange(dirty_, true) || sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
   }
   done = n;
   progress();
