@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/core/log.h"
 #include "agent/sinks/file_set_sink.h"
 
 namespace weir {
@@ -41,8 +42,10 @@ void FileSink::restore(SinkMemory memory) {
   for (const FileMark& mark : read_marks(memory.state)) {
     if (mark.path == file_.path())
       file_.expect(mark, memory.same_boot);
-    else
-      trim_to_mark(setup_, {mark.path}, mark, memory.same_boot);  // it wrote elsewhere before
+    else if (trim_to_mark(setup_, {mark.path}, mark, memory.same_boot) ==
+             MarkMatch::failed)  // it was its path
+      log::warn("sink {}: {}; its last records may be written again", setup_.sink,
+                system_error("cannot make whole", mark.path));
   }
 }
 
