@@ -66,13 +66,21 @@ Json sink_json(const SinkStatus& s) {
 }
 
 Json journal_json(const JournalStatus& j) {
-  return {{"type", j.type},
+  Json out = {
+          {"type", j.type},
           {"bytes", j.bytes},
           {"bytes_max", j.bytes_max},
           {"oldest", j.oldest_ns ? Json(rfc3339(j.oldest_ns)) : Json(nullptr)},
           {"written", std::to_string(j.written)},
           {"synced", std::to_string(j.synced)},
           {"state", j.state}};
+  if (j.type == "disk") {
+    out["error"] = j.error.empty() ? Json(nullptr) : Json(j.error);
+    out["fsync_errors"] = j.fsync_errors;
+    out["torn_bytes"] = j.torn_bytes;
+    out["damaged_records"] = j.damaged_records;
+  }
+  return out;
 }
 
 }  // namespace
