@@ -66,14 +66,13 @@ Json sink_json(const SinkStatus& s) {
 }
 
 Json journal_json(const JournalStatus& j) {
-  Json out = {
-          {"type", j.type},
-          {"bytes", j.bytes},
-          {"bytes_max", j.bytes_max},
-          {"oldest", j.oldest_ns ? Json(rfc3339(j.oldest_ns)) : Json(nullptr)},
-          {"written", std::to_string(j.written)},
-          {"synced", std::to_string(j.synced)},
-          {"state", j.state}};
+  Json out = {{"type", j.type},
+              {"bytes", j.bytes},
+              {"bytes_max", j.bytes_max},
+              {"oldest", j.oldest_ns ? Json(rfc3339(j.oldest_ns)) : Json(nullptr)},
+              {"written", std::to_string(j.written)},
+              {"synced", std::to_string(j.synced)},
+              {"state", j.state}};
   if (j.type == "disk") {
     out["error"] = j.error.empty() ? Json(nullptr) : Json(j.error);
     out["fsync_errors"] = j.fsync_errors;

@@ -147,7 +147,8 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
   log::set_level(config.log.text("level"));
   if (!applied_) {
     for (const std::string& name : journal_->waiting_places())
-      log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h", name);
+      log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h",
+                name);
     pipe_.call([&] { gate_.open(); });
   }
   if (applied_) report_restarts(config, report);
@@ -421,7 +422,8 @@ uint64_t Topology::stop() {
     std::this_thread::sleep_for(kPoll);
   if (left > 0) log::error("{} records stay behind: the journal is full", left);
   const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
-  if (!journal_->settle(clock_.monotonic_ns() + kSettleMax)) log::error("not all of the journal is on the disk");
+  if (!journal_->settle(clock_.monotonic_ns() + kSettleMax))
+    log::error("not all of the journal is on the disk");
   std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
   for (RunningSink& s : sinks_) runners.push_back(s.runner);
   for (auto& runner : runners)

@@ -70,9 +70,10 @@ const SectionType& journal_section() {
        {.name = "max_bytes",
         .type = OptionType::bytes,
         .default_text = "64MiB",
-        .sentence =
-            "Total size in bytes, where nothing is written `4GiB` for a `disk` journal; when a sink lags this far "
-            "behind, its `when_full` decides. At least twice `limits.record_bytes_max`; `disk`: at least 8MiB.",
+        .sentence = "Total size in bytes, where nothing is written `4GiB` for a `disk` journal; when a sink "
+                    "lags this far "
+                    "behind, its `when_full` decides. At least twice `limits.record_bytes_max`; `disk`: at "
+                    "least 8MiB.",
         .min = 1 << 20,
         .max = 1LL << 40}}};
   return section;

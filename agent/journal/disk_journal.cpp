@@ -47,7 +47,8 @@ DiskJournal::~DiskJournal() {
   for (int fd : lock_fds_) io_.close(fd);
 }
 
-// --- what is appended ---------------------------------------------------------------------------------------
+// --- what is appended
+// ---------------------------------------------------------------------------------------
 
 /// Lets go of what is durable when memory gets short. False: too much of it is not.
 bool DiskJournal::can_hold(size_t bytes) {
@@ -211,7 +212,8 @@ void DiskJournal::set_client_limits(int64_t memory_ns, size_t clients_max) {
   client_memory_ns_ = memory_ns, clients_max_ = clients_max;
 }
 
-// --- what is read -------------------------------------------------------------------------------------------
+// --- what is read
+// -------------------------------------------------------------------------------------------
 
 Boundary DiskJournal::oldest() const {
   if (!segments_.empty()) return segments_.front().first;
@@ -230,8 +232,10 @@ bool DiskJournal::restore(TailCursor& cursor) {
   if (!cursor.kept_) return false;
   const auto found = parked_.find(cursor.name_);
   if (found == parked_.end()) {
-    if (checkpoint_lost_) cursor.place_.at = oldest();
-    else return false;
+    if (checkpoint_lost_)
+      cursor.place_.at = oldest();
+    else
+      return false;
   } else {
     const StreamSet streams = cursor.place_.stretches.back().streams;
     cursor.place_ = std::move(found->second.committed);
@@ -333,11 +337,12 @@ void DiskJournal::note_damage(Position begin, Position end, const std::string& s
     for (Segment& s : segments_)
       if (s.name == segment) s.damaged = true;
   }
-  log::error("journal: records {} to {} of {} are lost: {}; `weir fsck {}` tells more", begin, end - 1, segment,
-             what, options_.path);
+  log::error("journal: records {} to {} of {} are lost: {}; `weir fsck {}` tells more", begin, end - 1,
+             segment, what, options_.path);
 }
 
-// --- threads ------------------------------------------------------------------------------------------------
+// --- threads
+// ------------------------------------------------------------------------------------------------
 
 void DiskJournal::changed() {
   bool pump_now;
@@ -366,8 +371,9 @@ void DiskJournal::pump() {
 
 int64_t DiskJournal::write_due_ns() const {
   if (!unwritten()) return INT64_MAX;
-  const int64_t due =
-      unwritten_bytes_ >= kWriteAtOnceBytes ? 0 : std::max(first_unwritten_ns_, last_write_ns_ + kWriteSpacing);
+  const int64_t due = unwritten_bytes_ >= kWriteAtOnceBytes
+                          ? 0
+                          : std::max(first_unwritten_ns_, last_write_ns_ + kWriteSpacing);
   return std::max(due, retry_at_ns_);
 }
 
@@ -399,7 +405,8 @@ void DiskJournal::syncer(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const int64_t now = clock_.monotonic_ns();
-    const bool sync_now = sync_due(now), checkpoint_now = dirty_ && now - checkpoint_ns_ >= kCheckpointSpacing;
+    const bool sync_now = sync_due(now),
+               checkpoint_now = dirty_ && now - checkpoint_ns_ >= kCheckpointSpacing;
     if (sync_now || checkpoint_now) {
       lock.unlock();
       if (sync_now) sync();
@@ -413,7 +420,8 @@ void DiskJournal::syncer(std::stop_token stop) {
   }
 }
 
-// --- checkpoint ---------------------------------------------------------------------------------------------
+// --- checkpoint
+// ---------------------------------------------------------------------------------------------
 
 Checkpoint DiskJournal::make_checkpoint() {
   std::lock_guard lock(mutex_);

@@ -20,20 +20,20 @@
 namespace weir {
 
 struct DiskJournalOptions {
-  std::string path;             ///< its directory; made (0700) with the one above it
-  std::string data_dir = {};    ///< locked, too, when given
-  std::string quarantine;       ///< where damaged files go; made when first needed
-  uint64_t bytes_max = 0;       ///< of all segments together
-  uint64_t segment_bytes = 0;   ///< 0: by delivery.md section 4 rule 2
-  std::string boot_id = {};     ///< empty: the kernel's
+  std::string path;            ///< its directory; made (0700) with the one above it
+  std::string data_dir = {};   ///< locked, too, when given
+  std::string quarantine;      ///< where damaged files go; made when first needed
+  uint64_t bytes_max = 0;      ///< of all segments together
+  uint64_t segment_bytes = 0;  ///< 0: by delivery.md section 4 rule 2
+  std::string boot_id = {};    ///< empty: the kernel's
   /// Who writes and syncs: threads of its own; whoever calls the step functions (simulator); each call that
   /// leaves something to do, before it returns (tests).
   enum class Work { by_threads, by_hand, at_once } work = Work::by_threads;
 };
 
-/// The journal that survives (delivery.md sections 2 to 4, docs/journal-format.md). What is appended is in the
-/// tail in memory at once; one thread writes it to the active segment, a second one syncs that and keeps the
-/// checkpoint. Cursors see what is written. Nothing leaves memory before the sync that covers it.
+/// The journal that survives (delivery.md sections 2 to 4, docs/journal-format.md). What is appended is in
+/// the tail in memory at once; one thread writes it to the active segment, a second one syncs that and keeps
+/// the checkpoint. Cursors see what is written. Nothing leaves memory before the sync that covers it.
 class DiskJournal final : public TailJournal {
  public:
   /// Makes or opens it. Damage is no error: it is counted, said, and stepped over. An error: another process
@@ -104,8 +104,8 @@ class DiskJournal final : public TailJournal {
   };
   struct Tape;
 
-  DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd, Io& io,
-              const Clock& clock);
+  DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
+              Io& io, const Clock& clock);
   // At the start (disk_recovery.cpp).
   /// A transaction as it was found, without its lines.
   struct Found {
@@ -118,7 +118,8 @@ class DiskJournal final : public TailJournal {
   Result<void> recover();
   void find_segments();
   bool identify(Segment& segment);
-  std::vector<Found> scan(const Segment& segment, std::vector<SegmentReader::Range>& damaged, uint64_t& end_of_data);
+  std::vector<Found> scan(const Segment& segment, std::vector<SegmentReader::Range>& damaged,
+                          uint64_t& end_of_data);
   void recover_last(const Checkpoint& known);
   void recover_rest();
   void recover_clients(const std::vector<Found>& last, Position durable);
@@ -135,7 +136,8 @@ class DiskJournal final : public TailJournal {
   bool keeps_cursors() const override { return true; }
   void park(TailCursor& cursor) override;
   // And without it.
-  Result<void> load(Position from, std::vector<TailEntry>& window, std::unique_ptr<TapePlace>& place) override;
+  Result<void> load(Position from, std::vector<TailEntry>& window,
+                    std::unique_ptr<TapePlace>& place) override;
   void changed() override;
   bool checkpoint(bool durable) override;
   bool wait_durable(Position upto, std::stop_token stop) override;
@@ -178,45 +180,45 @@ class DiskJournal final : public TailJournal {
   std::deque<Segment> segments_;
   Boundary visible_, written_, synced_;
   uint64_t mark_ = 0, written_mark_ = 0, synced_mark_ = 0;
-  std::deque<Append> appends_;      ///< from synced_ on
-  size_t written_appends_ = 0;      ///< of them lie in the file
+  std::deque<Append> appends_;  ///< from synced_ on
+  size_t written_appends_ = 0;  ///< of them lie in the file
   uint64_t unwritten_bytes_ = 0, unsynced_bytes_ = 0;
   int64_t first_unwritten_ns_ = 0, first_unsynced_ns_ = 0, last_write_ns_ = 0;
-  Position durable_wanted_ = 0;     ///< a reader waits for it
+  Position durable_wanted_ = 0;  ///< a reader waits for it
   uint64_t durable_wanted_mark_ = 0;
-  uint64_t epoch_ = 0;              ///< counts how often written_ went back
+  uint64_t epoch_ = 0;  ///< counts how often written_ went back
   std::string state_ = "ok", error_;
   int64_t retry_at_ns_ = 0;
-  int sync_failures_ = 0;           ///< in a row
+  int sync_failures_ = 0;  ///< in a row
   uint64_t fsync_errors_ = 0, torn_bytes_ = 0, damaged_records_ = 0;
-  std::set<Position> damage_;       ///< where ranges of damaged records begin
+  std::set<Position> damage_;  ///< where ranges of damaged records begin
   std::map<std::string, CursorRecord> parked_;
-  bool checkpoint_lost_ = false;    ///< no place of any cursor is known
+  bool checkpoint_lost_ = false;  ///< no place of any cursor is known
   bool same_boot_ = true;
-  bool dirty_ = false;              ///< a cursor has moved since the last checkpoint
+  bool dirty_ = false;  ///< a cursor has moved since the last checkpoint
   int64_t checkpoint_ns_ = 0, durable_checkpoint_ns_ = 0;
   std::function<void()> on_progress_;
-  size_t closed_appends_ = 0;       ///< of appends_ are not added to any more
-  bool blocked_ = false;            ///< the writer waits for cursors to go on
+  size_t closed_appends_ = 0;  ///< of appends_ are not added to any more
+  bool blocked_ = false;       ///< the writer waits for cursors to go on
   uint64_t next_sequence_ = 1;
   bool pumping_ = false;
   std::condition_variable_any writer_wake_, syncer_wake_, durable_;
 
-  std::shared_ptr<File> file_;      ///< of segments_.back(); null: a new one is begun with the next write
+  std::shared_ptr<File> file_;  ///< of segments_.back(); null: a new one is begun with the next write
   uint64_t offset_ = 0, capacity_ = 0, synced_offset_ = 0;
   uint32_t next_index_ = 0;
-  bool rewriting_ = false;          ///< the next segment holds again what the last one holds
+  bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
-  std::mutex sync_mutex_;           ///< one sync at a time; before mutex_
+  std::mutex sync_mutex_;                                      ///< one sync at a time; before mutex_
   std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under sync_mutex_
   std::vector<RememberedClient> recovered_clients_;
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
   std::atomic<size_t> clients_max_ = 100'000;
 
-  std::mutex checkpoint_mutex_;     ///< before mutex_
+  std::mutex checkpoint_mutex_;  ///< before mutex_
   CheckpointFiles checkpoint_files_;
 
-  std::jthread writer_, syncer_;    // last: they use the rest
+  std::jthread writer_, syncer_;  // last: they use the rest
 };
 
 }  // namespace weir

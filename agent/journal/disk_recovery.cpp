@@ -71,7 +71,8 @@ Result<void> write_identity(Io& io, int directory, const std::string& path, cons
 
 }  // namespace
 
-Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io, const Clock& clock) {
+Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io,
+                                                       const Clock& clock) {
   const std::string& path = options.path;
   const size_t slash = path.rfind('/');
   std::vector<int> locks;
@@ -87,7 +88,8 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     locks.push_back(*lock);
   }
   if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
-  if (io.mkdir(path, 0700) != 0 && errno != EEXIST) return give_up(why("cannot make the journal's directory " + path));
+  if (io.mkdir(path, 0700) != 0 && errno != EEXIST)
+    return give_up(why("cannot make the journal's directory " + path));
   struct stat st;
   if (io.lstat(path, &st) != 0) return give_up(why("cannot look at " + path));
   if (!S_ISDIR(st.st_mode)) return give_up(path + " is not a directory; give another journal.path");
@@ -107,7 +109,8 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     std::ranges::sort(names, std::ranges::greater());
     for (const std::string& name : names) {
       SegmentHeader header;
-      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header)) continue;
+      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header))
+        continue;
       uuid = header.journal_uuid;
       identity.format = header.format;
       break;
@@ -116,8 +119,8 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   std::unique_ptr<DiskJournal> journal(
       new DiskJournal(std::move(options), uuid, std::move(locks), directory, io, clock));
   if (identity.format > kJournalFormat)
-    return fail("the journal in " + journal->options_.path + " has format " + std::to_string(identity.format) +
-                ", this weir knows " + std::to_string(kJournalFormat) +
+    return fail("the journal in " + journal->options_.path + " has format " +
+                std::to_string(identity.format) + ", this weir knows " + std::to_string(kJournalFormat) +
                 "; run the newer weir, or give another journal.path");
   if (made)
     if (auto written = write_identity(io, directory, journal->options_.path, uuid, clock.wall_ns()); !written)
@@ -137,8 +140,8 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   return journal;
 }
 
-DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
-                         Io& io, const Clock& clock)
+DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds,
+                         int directory_fd, Io& io, const Clock& clock)
     : TailJournal(std::move(uuid), options.bytes_max),
       options_(std::move(options)),
       io_(io),
@@ -233,7 +236,8 @@ void DiskJournal::find_segments() {
     bool empty = fd >= 0;
     if (fd >= 0) {
       SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
-      empty = reader.end_of_data() <= kSegmentHeaderBytes && reader.header().find_first_not_of('\0') == std::string_view::npos;
+      empty = reader.end_of_data() <= kSegmentHeaderBytes &&
+              reader.header().find_first_not_of('\0') == std::string_view::npos;
     }
     if (empty)
       io_.unlinkat(directory_fd_, name);
@@ -245,7 +249,8 @@ void DiskJournal::find_segments() {
     const bool twice = !segments_.empty() && segments_.back().sequence == s.sequence;
     const bool backwards = !segments_.empty() && segments_.back().first.position > s.first.position;
     if (twice || backwards)
-      quarantine_file(s.name, twice ? "another file holds the same segment" : "its records do not follow those before");
+      quarantine_file(
+          s.name, twice ? "another file holds the same segment" : "its records do not follow those before");
     else
       segments_.push_back(std::move(s));
   }
@@ -260,8 +265,8 @@ std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment,
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
   while (reader.next(t)) {
-    Found f{t.offset, t.end_offset(), t.header.before, t.header.before, t.header.synced, t.header.index,
-            t.header.flags, decode_marks(t.marks)};
+    Found f{t.offset,        t.end_offset(), t.header.before, t.header.before,
+            t.header.synced, t.header.index, t.header.flags,  decode_marks(t.marks)};
     f.end.position += t.header.records;
     for (uint32_t n = 0; n < t.header.records; ++n) {
       const IndexEntry e = index_entry(t.index, n);
@@ -282,8 +287,8 @@ void DiskJournal::recover_last(const Checkpoint& known) {
   std::vector<Found> found = scan(last, damaged, end_of_data);
   Position durable = std::max(last.first.position, known.synced);
   for (const Found& f : found) durable = std::max(durable, f.synced);
-  // After a power cut: behind what was synced any write may be missing, so nothing behind the first hole counts;
-  // its sender was not told that it is safe. In any other case a hole is damage.
+  // After a power cut: behind what was synced any write may be missing, so nothing behind the first hole
+  // counts; its sender was not told that it is safe. In any other case a hole is damage.
   Boundary end = last.first;
   size_t kept = 0;
   for (; kept < found.size(); ++kept) {
@@ -296,8 +301,8 @@ void DiskJournal::recover_last(const Checkpoint& known) {
   const uint64_t used = found.empty() ? kSegmentHeaderBytes : found.back().end_offset;
   if (end_of_data > used) {
     torn_bytes_ += end_of_data - used;
-    log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off", end_of_data - used,
-              last.name);
+    log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off",
+              end_of_data - used, last.name);
   }
   last.used = used;
   durable = same_boot_ ? std::min(durable, end.position) : end.position;
@@ -337,8 +342,8 @@ void DiskJournal::recover_clients(const std::vector<Found>& last, Position durab
         if (!known.mark.client || c.mark.seq >= known.mark.seq) known = c;
       }
   };
-  const bool complete = std::ranges::any_of(
-      last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
+  const bool complete =
+      std::ranges::any_of(last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
   if (!complete)  // its beginning is damaged: all the others together know as much
     for (size_t i = 0; i + 1 < segments_.size(); ++i) {
       std::vector<SegmentReader::Range> damaged;
@@ -369,7 +374,8 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
       back.received_ns = t.header.received_ns;
       back.totals = f.end.totals;
       for (size_t s = 0; s < kStreamCount; ++s)
-        back.totals.records[s] -= f.before.totals.records[s], back.totals.bytes[s] -= f.before.totals.bytes[s];
+        back.totals.records[s] -= f.before.totals.records[s],
+            back.totals.bytes[s] -= f.before.totals.bytes[s];
       push(back);
     }
     mark_ += std::max<uint32_t>(1, t.header.records);

@@ -34,8 +34,8 @@ uint64_t stored_bytes(uint64_t records, uint64_t lines, uint64_t marks) {
 std::vector<DiskJournal::Run> DiskJournal::collect() {
   std::vector<Run> runs;
   uint64_t bytes = 0;
-  auto entry = std::ranges::upper_bound(entries_, written_.position, {},
-                                        [](const TailEntry& e) { return e.end(); });
+  auto entry =
+      std::ranges::upper_bound(entries_, written_.position, {}, [](const TailEntry& e) { return e.end(); });
   Position at = written_.position;
   size_t n = written_appends_;
   for (; n < appends_.size(); ++n) {
@@ -190,7 +190,8 @@ bool DiskJournal::write_all(int fd, std::vector<iovec>& parts, uint64_t offset) 
   return true;
 }
 
-// --- segments -----------------------------------------------------------------------------------------------
+// --- segments
+// -----------------------------------------------------------------------------------------------
 
 uint64_t DiskJournal::segment_bytes() const {
   if (options_.segment_bytes > 0) return options_.segment_bytes;
@@ -323,7 +324,8 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   const uint64_t least = begin.size() + bytes;
   uint64_t wanted = std::max(segment_bytes(), least);
   if (!make_room(wanted)) {
-    wait_for_room("it holds all it may (journal.max_bytes), and a sink that must not lose any has not read it");
+    wait_for_room(
+        "it holds all it may (journal.max_bytes), and a sink that must not lose any has not read it");
     return false;
   }
   const std::string name = segment_name(header.sequence, header.uuid);
@@ -378,7 +380,8 @@ void DiskJournal::set_aside_reserve() {
   io_.close(fd);
 }
 
-// --- sync ---------------------------------------------------------------------------------------------------
+// --- sync
+// ---------------------------------------------------------------------------------------------------
 
 /// True: what was written when it began is durable.
 bool DiskJournal::sync() {
@@ -477,8 +480,9 @@ void DiskJournal::on_write_failed(int error, const std::string& what) {
   error_ = what + ": " + std::strerror(error);
   retry_at_ns_ = clock_.monotonic_ns() + kRetry;
   if (error == EIO) abandon_file();
-  log::sampled(log::Level::error, "journal.write", "journal: {} in {}: {}; nothing is lost, it is tried again",
-               what, options_.path, std::strerror(error));
+  log::sampled(log::Level::error, "journal.write",
+               "journal: {} in {}: {}; nothing is lost, it is tried again", what, options_.path,
+               std::strerror(error));
 }
 
 }  // namespace weir

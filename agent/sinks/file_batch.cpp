@@ -44,8 +44,7 @@ size_t fitting(std::span<const std::string_view> lines, uint64_t room) {
   return n;
 }
 
-MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, const FileMark& mark,
-                       bool same_boot) {
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, FileMark& mark, bool same_boot) {
   Io& io = setup.io;
   const auto missing_or = [](MarkMatch otherwise) {
     return errno == ENOENT || errno == ENOTDIR ? MarkMatch::exact : otherwise;
@@ -62,7 +61,7 @@ MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, con
   if (match != MarkMatch::longer && match != MarkMatch::exact) return match;
   if (match == MarkMatch::longer && io.ftruncate(file.get(), off_t(mark.bytes)) != 0)
     return MarkMatch::failed;
-  return io.fdatasync(file.get()) == 0 ? MarkMatch::exact : MarkMatch::failed;
+  return sync_to_end(io, file.get(), mark, mark.bytes) == 0 ? MarkMatch::exact : MarkMatch::failed;
 }
 
 BatchLimits batch_limits_of(const FileOptions& options) {

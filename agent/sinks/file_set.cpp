@@ -10,7 +10,7 @@ Result<void> FileSet::begin(int root, const std::string& prefix) {
   clear();
   root_ = root, prefix_ = prefix;
   for (auto known = expected_.begin(); known != expected_.end();) {
-    const auto& [path, expected] = *known;
+    auto& [path, expected] = *known;
     const bool here = path.starts_with(prefix_);
     const FilePlace place = here ? place_of(path.substr(prefix_.size())) : FilePlace{path};
     const MarkMatch match = trim_to_mark(setup_, place, expected.mark, expected.same_boot);

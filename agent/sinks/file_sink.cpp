@@ -39,7 +39,8 @@ void FileSink::restore(SinkMemory memory) {
   keep_ = std::move(memory.keep);
   if (!keep_) return;
   setup_.keep = [this] { return keep(); };
-  for (const FileMark& mark : read_marks(memory.state)) {
+  auto marks = read_marks(memory.state);
+  for (FileMark& mark : marks) {
     if (mark.path == file_.path())
       file_.expect(mark, memory.same_boot);
     else if (trim_to_mark(setup_, {mark.path}, mark, memory.same_boot) ==

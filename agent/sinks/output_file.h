@@ -117,6 +117,7 @@ class OutputFile {
   std::string set_aside(int directory, std::string& to);
   void pass_rotated_names(int directory);
   Result<void> sync_names();
+  std::string sync_again();
   void complain(const std::string& what);
   std::string write_parts(std::span<const std::string_view> lines, size_t& whole);
   void cut_back(size_t bytes);

@@ -92,8 +92,11 @@ Result<void> OutputFile::check(struct stat& st) {
 Result<void> OutputFile::begin(struct stat& st) {
   if (st.st_size > 0 && setup_.io.fstat(fd_, &st) != 0)
     return fail(system_error("cannot look at", place_.path));
+  const bool ours = has_mark_ && mark_.inode == st.st_ino;
   mark_.device = st.st_dev, mark_.inode = st.st_ino;
   size_ = uint64_t(st.st_size);
+  mark_.synced = ours ? std::min(mark_.synced, size_) : size_;
+  if (!ours) mark_.sync_failed = false;
   begun_ns_ = setup_.clock.monotonic_ns();
   if (setup_.every_ns > 0 && size_ > 0) {
     const int64_t born = setup_.io.born_ns(fd_);

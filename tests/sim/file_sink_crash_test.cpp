@@ -327,3 +327,41 @@ TEST_CASE("a write that is cut short, in the midst of a line too, is taken back 
       }
     }
 }
+
+TEST_CASE(
+    "what a sync that failed has not brought to the disk is written again, before the journal lets go of "
+    "it") {
+  SimRandom random(5);
+  const auto lines = lines_of(14);
+  for (const Row& row : rows())
+    for (uint64_t call = 0;; ++call) {
+      ManualClock clock;
+      World first{SimDisk(clock), {}};
+      Life life(row, first, lines, clock, true);
+      int failed = 0;
+      first.disk.faults = [=, &failed](const SimCall& c) -> std::optional<SimFault> {
+        if (c.kind != IoCall::sync || c.number < call || failed > 1) return {};
+        return ++failed, SimFault{EIO};
+      };
+      const auto worlds = moments(life);
+      INFO(std::string(row.name));
+      CAPTURE(call);
+      REQUIRE(text_of(row, first.disk) == expected_of(row, lines));
+      if (failed == 0) break;
+      for (int i = 0; i < 10; ++i) {
+        const size_t n = random() % worlds.size();
+        const End end = random() % 2 ? End::power_late : End::power_early;
+        CAPTURE(n);
+        CAPTURE(int(end));
+        ManualClock later = clock;
+        KeptPlaces::Place begin;
+        World second = after(worlds[n], end, random, begin);
+        {
+          Life again(row, second, lines, later, true, false, begin);
+          again.run();
+          REQUIRE(again.cursor.now().position == lines.size());
+        }
+        REQUIRE(text_of(row, second.disk) == expected_of(row, lines));
+      }
+    }
+}

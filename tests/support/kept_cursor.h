@@ -124,7 +124,7 @@ class KeptCursor final : public Cursor {
   KeptPlaces::Place now_;
   KeptPlaces::Place secured_ = places_.cached.secured;
   Position durable_upto_ = 0;
-  uint64_t passed_ = 0;
+  uint64_t passed_ = now_.position;
   bool secure_wanted_ = false, needs_secure_ = false;
 };
 
