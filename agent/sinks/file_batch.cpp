@@ -1,6 +1,9 @@
 #include "agent/sinks/file_batch.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "agent/sinks/pretty.h"
 #include "agent/sinks/sink.h"
@@ -32,6 +35,33 @@ void FileBatch::collect(const BatchView& batch) {
     line = {at, line.size()};
     at += line.size();
   }
+}
+
+size_t fitting(std::span<const std::string_view> lines, uint64_t room) {
+  size_t n = 0;
+  for (; n < lines.size() && (n == 0 || lines[n].size() <= room); ++n)
+    room -= std::min(room, lines[n].size());
+  return n;
+}
+
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, FileMark& mark, bool same_boot) {
+  Io& io = setup.io;
+  const auto missing_or = [](MarkMatch otherwise) {
+    return errno == ENOENT || errno == ENOTDIR ? MarkMatch::exact : otherwise;
+  };
+  const ScopedFd directory(io, open_directory(io, place, false));
+  if (!directory.ok()) return missing_or(MarkMatch::failed);
+  const ScopedFd file(io, io.openat(directory.get(), std::string(place.name()),
+                                    O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0));
+  struct stat st;
+  if (!file.ok()) return missing_or(errno == ELOOP || errno == EISDIR ? MarkMatch::other : MarkMatch::failed);
+  if (io.fstat(file.get(), &st) != 0) return MarkMatch::failed;
+  if (!S_ISREG(st.st_mode)) return MarkMatch::other;
+  const MarkMatch match = match_mark(io, file.get(), st, mark, same_boot);
+  if (match != MarkMatch::longer && match != MarkMatch::exact) return match;
+  if (match == MarkMatch::longer && io.ftruncate(file.get(), off_t(mark.bytes)) != 0)
+    return MarkMatch::failed;
+  return sync_to_end(io, file.get(), mark, mark.bytes) == 0 ? MarkMatch::exact : MarkMatch::failed;
 }
 
 BatchLimits batch_limits_of(const FileOptions& options) {
