@@ -22,7 +22,8 @@ constexpr int64_t kWaitNsMax = 100'000'000;  // so that stop() and drain() are s
 LineSession::LineSession(IngestContext& context, FrameHandler& handler, std::unique_ptr<ByteStream> stream,
                          Producer producer, const Settings&)
     : Session(context, handler, std::move(stream), std::move(producer)),
-      reader_(context.buffer, share_ ? &share_->aside : nullptr) {}
+      input_(context.buffer, share_ ? &share_->aside : nullptr),
+      reader_(input_) {}
 
 void LineSession::push_policy(const std::string& policy) {
   if (!acknowledged_ || ending()) return;
@@ -43,7 +44,7 @@ asio::awaitable<void> LineSession::serve() {
     if (!context_.gate.is_open()) {
       co_await context_.gate.wait();
     } else if (backlog_) {
-      reader_.resume();
+      input_.resume();
       co_await turn();
       co_await asio::post(context_.io, kAwait);
     } else if (fill()) {
@@ -65,7 +66,7 @@ asio::awaitable<void> LineSession::serve() {
 /// 0: it may read now. Else it is another one's turn, or this user has read his share of the second.
 int64_t LineSession::wait_ns() {
   if (draining_) return 0;
-  if (!reader_.may_read()) return kBudgetRetryNs;
+  if (!input_.may_read()) return kBudgetRetryNs;
   return share_ ? context_.shares.wait_ns(*share_, system_clock().monotonic_ns()) : 0;
 }
 
@@ -89,10 +90,10 @@ bool LineSession::hung_up() {
 bool LineSession::fill() {
   pause_ns_ = 0;
   if (wait_ns() > 0 && !hung_up()) return false;
-  const std::span<char> space = reader_.space();
+  const std::span<char> space = input_.space();
   IoStep step = connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
-    reader_.filled(step.bytes);
+    input_.filled(step.bytes);
     // A local socket costs its writer the same either way; who waits for replies must not wait longer.
     if (!producer_.peer.uid && !acknowledged_ && connection_.stream().short_read_empties()) {
       pace_.read(step.bytes);
@@ -107,7 +108,7 @@ bool LineSession::fill() {
     return true;
   }
   wants_ = step.kind;
-  reader_.put_aside();
+  input_.put_aside();
   return false;
 }
 
@@ -116,7 +117,8 @@ bool LineSession::fill() {
 asio::awaitable<void> LineSession::turn() {
   feed();
   if (end_of_input_ && !backlog_) feed_last();
-  reader_.put_aside();
+  reader_.end_turn();
+  input_.put_aside();
   co_await end_turn();
   if (stopped_ && !context_.gate.is_open()) co_return;
   add_replies();
@@ -239,7 +241,7 @@ asio::awaitable<void> LineSession::linger() {
   connection_.stream().shutdown_write();
   const auto deadline = std::chrono::steady_clock::now() + kLinger;
   while (!stopped_ && std::chrono::steady_clock::now() < deadline) {
-    auto space = reader_.space();
+    auto space = input_.space();
     ssize_t n = ::recv(connection_.fd(), space.data(), space.size(), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
     if (n > 0)

@@ -31,6 +31,7 @@ class LineSession final : public Session {
   void on_taken_over();
   bool ending() const { return stopped_ || closing_; }
 
+  InputBuffer input_;
   LineReader reader_;
   ReadPace pace_;
   int64_t pause_ns_ = 0;                          ///< after the turn in hand
