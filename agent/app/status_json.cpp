@@ -107,7 +107,8 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
     clients[c.identity->client_id] = {{"uid", c.identity->uid ? Json(*c.identity->uid) : Json(nullptr)},
                                       {"pid", c.identity->uid && c.pid ? Json(c.pid) : Json(nullptr)},
                                       {"last_seq", c.last_seq},
-                                      {"gaps", c.gaps}};
+                                      {"gaps", c.gaps},
+                                      {"dropped", c.dropped}};
   out["sources"] = std::move(sources);
   out["streams"] = std::move(streams);
   out["journal"] = journal_json(status.journal);

@@ -6,19 +6,6 @@
 #include "agent/core/quarantine.h"
 
 namespace weir {
-namespace {
-
-bool blank(std::string_view line) {
-  const bool begins = !line.empty() && static_cast<unsigned char>(line.front()) > ' ';
-  return !begins && line.find_first_not_of(" \t\r") == line.npos;
-}
-
-std::string_view without_cr(std::string_view line) {
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
-
-}  // namespace
 
 bool LineReader::next(Line& out) {
   while (input_.size() > 0) {
@@ -37,7 +24,7 @@ bool LineReader::next(Line& out) {
     std::string_view line = without_cr({begin, size_t(lf - begin)});
     line_bytes_ = size_t(lf - begin) + 1;
     take(line_bytes_);
-    if (blank(line)) continue;
+    if (is_blank(line)) continue;
     out = {line, line.size() > input_.record_bytes_max(), line.size()};
     if (out.too_long) out.payload = line.substr(0, kQuarantineRawBytesMax);
     return true;
@@ -77,7 +64,7 @@ bool LineReader::last(Line& out) {
   std::string_view line = without_cr({input_.data(), input_.size()});
   line_bytes_ = input_.size();
   take(line_bytes_);
-  if (blank(line)) return false;
+  if (is_blank(line)) return false;
   out = {line, line.size() > input_.record_bytes_max(), line.size()};
   return true;
 }

@@ -8,6 +8,16 @@
 
 namespace weir {
 
+inline bool is_blank(std::string_view line) {
+  const bool begins = !line.empty() && static_cast<unsigned char>(line.front()) > ' ';
+  return !begins && line.find_first_not_of(" \t\r") == line.npos;
+}
+
+inline std::string_view without_cr(std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
 /// A line, or what is left of one that was too long.
 struct Line {
   std::string_view payload;  ///< without line ending; of a too long one at most the first 64 KiB

@@ -34,15 +34,20 @@ class Collector final : public FrameHandler {
   void on_bad_frame(Producer&, Reason reason, std::string_view, uint64_t length) override {
     bad_frames.push_back(std::string(reason_name(reason)) + " " + std::to_string(length));
   }
-  Intake on_turn_end(Producer&) override {
+  void on_jump(Producer& p, uint64_t next_seq) override { p.next_seq = next_seq; }
+  Intake on_turn_end(Producer& p) override {
     ++turns;
-    return pause ? Intake::pause : Intake::taken;
+    if (pause) return Intake::pause;
+    if (p.client) p.client->last_seq = std::max(p.client->last_seq, p.next_seq - 1);
+    return Intake::taken;
   }
   Result<Welcome> on_hello(Producer& p, Hello hello) override {
     p.client = std::make_shared<ClientState>();
     p.client->identity = std::make_shared<ClientIdentity>(ClientIdentity{hello.client_id, p.peer.uid});
     p.next_seq = hello.next_seq.value_or(1);
-    return Welcome{};
+    p.level = std::min(hello.level, level_max());
+    p.client->last_seq = p.next_seq - 1;
+    return Welcome{0, p.level};
   }
   void on_close(Producer&) override { ++closed; }
   std::string policy() const override { return "{\"x\":1}"; }
