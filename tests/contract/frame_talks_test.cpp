@@ -56,7 +56,7 @@ TEST_CASE("golden conversations") {
     auto cursor = journal->open_cursor("c", StreamSet::all(), StartAt::end, WhenFull::block);
     Pipeline pipeline(*journal, quarantine, system_clock());
     PipelineSetup setup;
-    setup.policy = "{}";
+    setup.policy = R"({"trace":{"context_diff":"full"}})";
     setup.client_memory_ns = INT64_MAX, setup.clients_max = 10;
     pipeline.apply(std::move(setup));
     Bench b(test::rows().front());

@@ -31,7 +31,7 @@ std::string said(const json& v) {
     case frames::kWelcome:
       CHECK(v["level"] == "durable");
       replies.welcome(out, {v["client_id"].get_ref<const std::string&>(), AckLevel::durable,
-                            v["last_seq"].get<uint64_t>(), 256 << 10, "{}"});
+                            v["last_seq"].get<uint64_t>(), 256 << 10, R"({"trace":{"context_diff":"full"}})"});
       break;
     case frames::kAck:
       replies.ack(out, seq);
