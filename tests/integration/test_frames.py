@@ -69,7 +69,7 @@ class Golden(harness.AgentTest):
                     self.assertEqual(agent.lines(), talk["stored"])
                     status = agent.status()
                     self.assertEqual({k: status["sources"][source][k] for k in talk["source"]}, talk["source"])
-                    self.assertEqual({c: {k: v for k, v in values.items() if k not in ("uid", "pid")}
+                    self.assertEqual({c: {"dropped": 0, **{k: v for k, v in values.items() if k not in ("uid", "pid")}}
                                       for c, values in status["clients"].items()}, talk["clients"])
                     if talk["source"]["rejected"]:
                         self.assertEqual([q["reason"] for q in agent.quarantine()], list(talk["source"]["rejected"]))

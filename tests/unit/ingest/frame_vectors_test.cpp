@@ -30,8 +30,9 @@ std::string said(const json& v) {
   switch (v["type"].get<int>()) {
     case frames::kWelcome:
       CHECK(v["level"] == "durable");
-      replies.welcome(out, {v["client_id"].get_ref<const std::string&>(), AckLevel::durable,
-                            v["last_seq"].get<uint64_t>(), 256 << 10, R"({"trace":{"context_diff":"full"}})"});
+      replies.welcome(out,
+                      {v["client_id"].get_ref<const std::string&>(), AckLevel::durable,
+                       v["last_seq"].get<uint64_t>(), 256 << 10, R"({"trace":{"context_diff":"full"}})"});
       break;
     case frames::kAck:
       replies.ack(out, seq);
