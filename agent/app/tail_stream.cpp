@@ -111,7 +111,7 @@ Result<TailRequest> parse_tail_request(std::string_view target) {
 
 asio::awaitable<void> stream_tail(asio::local::stream_protocol::socket& socket, TailRequest request,
                                   Journal& journal) {
-  auto cursor = journal.open_cursor("tail", request.streams, request.last ? StartAt::oldest : StartAt::end,
+  auto cursor = journal.open_cursor("", request.streams, request.last ? StartAt::oldest : StartAt::end,
                                     WhenFull::drop_oldest);
   auto [error, bytes] = co_await asio::async_write(socket, asio::buffer(kHead), kAwait);
   if (error) co_return;

@@ -103,6 +103,11 @@ class SystemIo final : public Io {
     errno = error;
     return error == 0 ? 0 : -1;
   }
+  bool lock(int fd) override {
+    struct flock whole {};
+    whole.l_type = F_WRLCK, whole.l_whence = SEEK_SET;
+    return ::fcntl(fd, F_OFD_SETLK, &whole) == 0;
+  }
   int close(int fd) override { return ::close(fd); }
 };
 

@@ -45,6 +45,9 @@ class Io {
   virtual int unlinkat(int directory, const std::string& name) = 0;
   /// Appends the names in it, without `.` and `..`, in no order.
   virtual int list(int directory, std::vector<std::string>& names) = 0;
+  /// Of the whole file, for as long as it is open (an OFD lock). False: another one has it. Not a fault of
+  /// the disk, so simulated ones need not have it.
+  virtual bool lock(int fd) { return (void)fd, true; }
   virtual int close(int fd) = 0;
 };
 

@@ -163,6 +163,8 @@ class Cursor {
   /// Takes back an end_here().
   virtual void set_streams(StreamSet streams) = 0;
   virtual void set_lag_limit(LagLimit limit) = 0;
+  /// Its sink was removed: its place is not kept any longer than it lives.
+  virtual void forget() {}
   /// Nothing that is appended from now on belongs to it (its sink was removed); what lies before is its lag.
   virtual void end_here() = 0;
 };
@@ -204,6 +206,9 @@ class Journal {
   /// What lies before this mark does not need this process any more. In memory: every cursor with
   /// `when_full: block` has passed it (the others may skip it anyhow); on disk: it is durable.
   virtual uint64_t secured() const = 0;
+  /// Makes what was appended as safe as it can be, places of cursors included, at most until `deadline_ns`
+  /// (monotonic). False: something is not.
+  virtual bool settle(int64_t deadline_ns) { return (void)deadline_ns, true; }
   /// Called soon after reached() has changed, from a thread of the journal; must not call back into it.
   virtual void on_progress(std::function<void()> callback) { (void)callback; }
   /// The clients of earlier processes, most recently seen first; given once.

@@ -5,7 +5,10 @@
 #include <random>
 #include <thread>
 
+#include "agent/journal/disk_journal.h"
+#include "tests/support/faulty_io.h"
 #include "tests/support/journal_fill.h"
+#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -18,8 +21,21 @@ struct Implementation {
   const char* name;
   std::unique_ptr<Journal> (*make)(uint64_t bytes_max);
 };
+/// With small segments, and each step done before a call returns.
+std::unique_ptr<Journal> make_disk_journal(uint64_t bytes_max) {
+  static std::deque<test::TempDir> directories;
+  static test::FaultyIo io;  // does not sync
+  const test::TempDir& directory = directories.emplace_back();
+  DiskJournalOptions options;
+  options.path = directory / "journal", options.quarantine = directory / "quarantine";
+  options.bytes_max = bytes_max, options.segment_bytes = bytes_max / 16;
+  options.work = DiskJournalOptions::Work::at_once;
+  auto journal = DiskJournal::open(options, io, system_clock());
+  REQUIRE_MESSAGE(journal, journal.error().message);
+  return std::move(*journal);
+}
 const std::vector<Implementation>& implementations() {
-  static const std::vector<Implementation> list{{"memory", make_memory_journal}};
+  static const std::vector<Implementation> list{{"memory", make_memory_journal}, {"disk", make_disk_journal}};
   return list;
 }
 

@@ -1,0 +1,399 @@
+// The half of DiskJournal that finds what an earlier process has left.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "agent/core/check.h"
+#include "agent/core/log.h"
+#include "agent/core/thread_name.h"
+#include "agent/core/uuid.h"
+#include "agent/journal/data_lock.h"
+#include "agent/journal/disk_journal.h"
+
+namespace weir {
+namespace {
+
+std::string read_text(Io& io, int directory, const std::string& name, size_t bytes_max) {
+  const int fd = io.openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+  if (fd < 0) return {};
+  std::string text(bytes_max, '\0');
+  const ssize_t n = io.pread(fd, text.data(), text.size(), 0);
+  io.close(fd);
+  text.resize(size_t(std::max<ssize_t>(0, n)));
+  return text;
+}
+
+std::string kernel_boot_id() {
+  const std::string id = read_text(system_io(), AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64);
+  return id.substr(0, id.find('\n'));
+}
+
+std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
+
+/// Who the journal is: its name, and the format of its files.
+struct Identity {
+  std::string uuid;
+  uint32_t format = 0;  ///< 0: not there, or not readable
+};
+
+Identity read_identity(Io& io, int directory) {
+  const std::string text = read_text(io, directory, "journal.json", 4096);
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  Identity out;
+  if (!json.is_object()) return out;
+  out.format = json.value("format", 0u);
+  out.uuid = json.value("uuid", "");
+  if (out.uuid.size() != 36) out = {};
+  return out;
+}
+
+Result<void> write_identity(Io& io, int directory, const std::string& path, const std::string& uuid,
+                            int64_t now_ns) {
+  const std::string text = "{\"weir\":\"journal\",\"format\":" + std::to_string(kJournalFormat) +
+                           ",\"uuid\":\"" + uuid + "\",\"made\":\"" + rfc3339(now_ns) + "\"}\n";
+  io.unlinkat(directory, "journal.json.new");
+  const int fd =
+      io.openat(directory, "journal.json.new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return fail(why("cannot write in " + path));
+  const iovec part{const_cast<char*>(text.data()), text.size()};
+  const bool written = io.pwritev(fd, &part, 1, 0) == ssize_t(text.size()) && io.fdatasync(fd) == 0;
+  const int error = errno;
+  io.close(fd);
+  errno = error;
+  if (!written || io.rename_over(directory, "journal.json.new", "journal.json") != 0 ||
+      io.fsync(directory) != 0)
+    return fail(why("cannot write " + path + "/journal.json"));
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io, const Clock& clock) {
+  const std::string& path = options.path;
+  const size_t slash = path.rfind('/');
+  if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
+  if (io.mkdir(path, 0700) != 0 && errno != EEXIST) return fail(why("cannot make the journal's directory " + path));
+  struct stat st;
+  if (io.lstat(path, &st) != 0) return fail(why("cannot look at " + path));
+  if (!S_ISDIR(st.st_mode)) return fail(path + " is not a directory; give another journal.path");
+  if (st.st_uid != geteuid()) return fail(path + " belongs to another user; give another journal.path");
+  auto lock = lock_directory(io, path);
+  if (!lock) return tl::unexpected(lock.error());
+  const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (directory < 0) {
+    const Error error = fail(why("cannot open " + path)).value();
+    io.close(*lock);
+    return tl::unexpected(error);
+  }
+  Identity identity = read_identity(io, directory);
+  // From here on the journal closes what was opened.
+  const bool made = identity.format == 0;
+  std::string uuid = made ? random_uuid() : identity.uuid;
+  if (made) {  // it is there, but does not say who it is: its segments do
+    std::vector<std::string> names;
+    io.list(directory, names);
+    std::ranges::sort(names, std::ranges::greater());
+    for (const std::string& name : names) {
+      SegmentHeader header;
+      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header)) continue;
+      uuid = header.journal_uuid;
+      identity.format = header.format;
+      break;
+    }
+  }
+  std::unique_ptr<DiskJournal> journal(
+      new DiskJournal(std::move(options), uuid, *lock, directory, io, clock));
+  if (identity.format > kJournalFormat)
+    return fail("the journal in " + journal->options_.path + " has format " + std::to_string(identity.format) +
+                ", this weir knows " + std::to_string(kJournalFormat) +
+                "; run the newer weir, or give another journal.path");
+  if (made)
+    if (auto written = write_identity(io, directory, journal->options_.path, uuid, clock.wall_ns()); !written)
+      return tl::unexpected(written.error());
+  if (auto recovered = journal->recover(); !recovered) return tl::unexpected(recovered.error());
+  if (journal->options_.work == DiskJournalOptions::Work::by_threads) {
+    DiskJournal& j = *journal;
+    j.writer_ = std::jthread([&j](std::stop_token stop) {
+      name_this_thread("journal");
+      j.writer(stop);
+    });
+    j.syncer_ = std::jthread([&j](std::stop_token stop) {
+      name_this_thread("journal-sync");
+      j.syncer(stop);
+    });
+  }
+  return journal;
+}
+
+DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, int lock_fd, int directory_fd, Io& io,
+                         const Clock& clock)
+    : TailJournal(std::move(uuid), options.bytes_max),
+      options_(std::move(options)),
+      io_(io),
+      clock_(clock),
+      lock_fd_(lock_fd),
+      directory_fd_(directory_fd),
+      boot_id_(options_.boot_id.empty() ? kernel_boot_id() : options_.boot_id),
+      checkpoint_files_(io, options_.path) {}
+
+Result<void> DiskJournal::recover() {
+  const auto loaded = checkpoint_files_.load();
+  const Checkpoint known = loaded.checkpoint.value_or(Checkpoint{});
+  if (loaded.damaged)
+    log::error("journal: a checkpoint in {} is damaged; {}", options_.path,
+               loaded.checkpoint ? "the other one serves"
+                                 : "sinks begin with the oldest records, so some may be delivered again");
+  same_boot_ = !loaded.checkpoint || known.boot_id == boot_id_;
+  parked_ = known.cursors;
+  if (!same_boot_)
+    for (auto& [name, record] : parked_) record.committed = record.secured;
+  find_segments();
+  checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
+  if (!segments_.empty()) recover_last(known);
+  // Positions that were seen by anyone are never used again.
+  if (known.written > position_) {
+    const bool durable = !unwritten() && sync();
+    note_damage(position_, known.written, options_.path, "their segment is missing, or was not on the disk");
+    if (durable) {
+      while (!entries_.empty()) pop_front_block();
+      file_.reset();
+      position_ = known.written, totals_ = known.written_totals;
+      visible_ = written_ = synced_ = {position_, totals_};
+    }
+  }
+  return {};
+}
+
+/// Moves a file out of the way, to data_dir/quarantine/journal/.
+void DiskJournal::quarantine_file(const std::string& name, const std::string& reason) {
+  const std::string& to = options_.quarantine;
+  const size_t slash = to.rfind('/');
+  if (slash != to.npos && slash > 0) io_.mkdir(to.substr(0, slash), 0700);
+  io_.mkdir(to, 0700);
+  struct stat st;
+  std::string target = to + "/" + name;
+  for (int n = 1; io_.lstat(target, &st) == 0; ++n) target = to + "/" + name + "." + std::to_string(n);
+  if (io_.rename(options_.path + "/" + name, target) == 0)
+    log::warn("journal: {} is now {}: {}", name, target, reason);
+  else
+    log::error("journal: cannot move {} to {}: {}", name, target, std::strerror(errno));
+}
+
+/// Which segment a file is: by its header, else by its name and its first transaction. False: neither tells.
+bool DiskJournal::identify(Segment& segment) {
+  const int fd = open_segment(segment);
+  if (fd < 0) return false;
+  struct stat st;
+  if (io_.fstat(fd, &st) == 0) segment.bytes = segment.used = uint64_t(st.st_size);
+  SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
+  SegmentHeader header;
+  if (decode(reader.header(), header)) {
+    if (header.journal_uuid != uuid_ || header.format != kJournalFormat) return false;
+    segment.uuid = header.uuid, segment.sequence = header.sequence, segment.first = header.first;
+    segment.made_ns = header.made_ns, segment.rewrites = header.rewrites;
+    return true;
+  }
+  StoredTransaction t;
+  if (!reader.next(t)) return false;
+  segment.first = t.header.before, segment.made_ns = t.header.received_ns;
+  segment.damaged = true;
+  log::error("journal: the header of {} is damaged; what it holds is there", segment.name);
+  return true;
+}
+
+void DiskJournal::find_segments() {
+  std::vector<std::string> names;
+  if (io_.list(directory_fd_, names) != 0)
+    log::error("journal: cannot list {}: {}", options_.path, std::strerror(errno));
+  std::vector<Segment> found;
+  for (const std::string& name : names) {
+    Segment segment;
+    segment.name = name;
+    if (!parse_segment_name(name, segment.sequence, segment.uuid)) continue;
+    next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
+    if (identify(segment)) {
+      next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
+      found.push_back(std::move(segment));
+      continue;
+    }
+    // Of a process that died while it made it: nothing was ever in it.
+    const int fd = open_segment(segment);
+    bool empty = fd >= 0;
+    if (fd >= 0) {
+      SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
+      empty = reader.end_of_data() <= kSegmentHeaderBytes && reader.header().find_first_not_of('\0') == std::string_view::npos;
+    }
+    if (empty)
+      io_.unlinkat(directory_fd_, name);
+    else
+      quarantine_file(name, "it is not a segment of this journal, or nothing in it can be read");
+  }
+  std::ranges::sort(found, {}, [](const Segment& s) { return std::tie(s.sequence, s.name); });
+  for (Segment& s : found) {
+    const bool twice = !segments_.empty() && segments_.back().sequence == s.sequence;
+    const bool backwards = !segments_.empty() && segments_.back().first.position > s.first.position;
+    if (twice || backwards)
+      quarantine_file(s.name, twice ? "another file holds the same segment" : "its records do not follow those before");
+    else
+      segments_.push_back(std::move(s));
+  }
+}
+
+std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment,
+                                                  std::vector<SegmentReader::Range>& damaged,
+                                                  uint64_t& end_of_data) {
+  std::vector<Found> found;
+  const int fd = open_segment(segment);
+  if (fd < 0) return found;
+  SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
+  StoredTransaction t;
+  while (reader.next(t)) {
+    Found f{t.offset, t.end_offset(), t.header.before, t.header.before, t.header.synced, t.header.index,
+            t.header.flags, decode_marks(t.marks)};
+    f.end.position += t.header.records;
+    for (uint32_t n = 0; n < t.header.records; ++n) {
+      const IndexEntry e = index_entry(t.index, n);
+      ++f.end.totals.records[size_t(e.stream)], f.end.totals.bytes[size_t(e.stream)] += e.length;
+    }
+    found.push_back(std::move(f));
+  }
+  damaged = reader.damaged();
+  end_of_data = reader.end_of_data();
+  return found;
+}
+
+/// The end of the journal, its clients, and what is in its last segment but perhaps not on the disk.
+void DiskJournal::recover_last(const Checkpoint& known) {
+  Segment& last = segments_.back();
+  std::vector<SegmentReader::Range> damaged;
+  uint64_t end_of_data = 0;
+  std::vector<Found> found = scan(last, damaged, end_of_data);
+  Position durable = std::max(last.first.position, known.synced);
+  for (const Found& f : found) durable = std::max(durable, f.synced);
+  // After a power cut: behind what was synced any write may be missing, so nothing behind the first hole counts;
+  // its sender was not told that it is safe. In any other case a hole is damage.
+  Boundary end = last.first;
+  size_t kept = 0;
+  for (; kept < found.size(); ++kept) {
+    const bool hole = found[kept].before.position != end.position ||
+                      found[kept].index != (kept == 0 ? 0 : found[kept - 1].index + 1);
+    if (!same_boot_ && hole && end.position >= durable) break;
+    end = found[kept].end;
+  }
+  found.resize(kept);
+  const uint64_t used = found.empty() ? kSegmentHeaderBytes : found.back().end_offset;
+  if (end_of_data > used) {
+    torn_bytes_ += end_of_data - used;
+    log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off", end_of_data - used,
+              last.name);
+  }
+  last.used = used;
+  durable = same_boot_ ? std::min(durable, end.position) : end.position;
+
+  recover_clients(found, durable);
+  // What is not durable is in memory, as always.
+  auto first = std::ranges::find_if(found, [&](const Found& f) { return f.end.position > durable; });
+  const Boundary at = first == found.end() ? end : first->before;
+  position_ = at.position, totals_ = at.totals;
+  synced_ = written_ = visible_ = at;
+  take_back(last, found, at.position, true);
+  position_ = end.position, totals_ = end.totals;
+  written_ = visible_ = end;
+  if (last.rewrites) recover_rest();
+  const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+  if (fd >= 0 && written_appends_ > 0) {
+    file_ = std::make_shared<File>(io_, fd);
+    offset_ = capacity_ = used;  // full: what comes next goes into a new one
+    synced_offset_ = first == found.end() ? used : first->offset;
+    first_unsynced_ns_ = clock_.monotonic_ns();
+    durable_wanted_mark_ = mark_;
+  } else {
+    if (fd >= 0 && io_.ftruncate(fd, off_t(used)) == 0) last.bytes = used;
+    if (fd >= 0) io_.close(fd);
+    if (written_appends_ > 0) abandon_file();
+  }
+}
+
+/// All clients for the pipeline; and as of what is durable for the next segment.
+void DiskJournal::recover_clients(const std::vector<Found>& last, Position durable) {
+  auto all = clients_;
+  const auto add = [&](const Found& f) {
+    for (const RememberedClient& c : f.clients)
+      for (auto* clients : {&all, &clients_}) {
+        if (clients == &clients_ && f.end.position > durable) continue;
+        RememberedClient& known = (*clients)[c.mark.client->client_id];
+        if (!known.mark.client || c.mark.seq >= known.mark.seq) known = c;
+      }
+  };
+  const bool complete = std::ranges::any_of(
+      last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
+  if (!complete)  // its beginning is damaged: all the others together know as much
+    for (size_t i = 0; i + 1 < segments_.size(); ++i) {
+      std::vector<SegmentReader::Range> damaged;
+      uint64_t end_of_data = 0;
+      for (const Found& f : scan(segments_[i], damaged, end_of_data)) add(f);
+    }
+  for (const Found& f : last) add(f);
+  for (const auto& [id, client] : all) recovered_clients_.push_back(client);
+  std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
+}
+
+/// Puts transactions of a segment into the tail from `from` on, as appends that are not durable.
+void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& found, Position from,
+                            bool written) {
+  const int fd = open_segment(segment);
+  if (fd < 0) return;
+  SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
+  StoredTransaction t;
+  size_t n = 0;
+  while (n < found.size() && reader.next(t)) {
+    const Found& f = found[n++];
+    if (f.before.position < from || f.before.position != position_) continue;
+    if (t.header.flags & TransactionHeader::clients_part) continue;
+    if (t.header.records > 0) {
+      Transaction back;
+      back.block = block_of(t);
+      back.entry_count = t.header.records;
+      back.received_ns = t.header.received_ns;
+      back.totals = f.end.totals;
+      for (size_t s = 0; s < kStreamCount; ++s)
+        back.totals.records[s] -= f.before.totals.records[s], back.totals.bytes[s] -= f.before.totals.bytes[s];
+      push(back);
+    }
+    mark_ += std::max<uint32_t>(1, t.header.records);
+    appends_.push_back({position_, mark_, t.header.lines_bytes, {}, 0});
+    for (const RememberedClient& c : f.clients) {
+      appends_.push_back({position_, ++mark_, 0, c.mark, c.seen_ns});
+    }
+    unsynced_bytes_ += t.header.lines_bytes;
+    if (!written) unwritten_bytes_ += t.header.lines_bytes;
+  }
+  closed_appends_ = appends_.size();
+  if (written) written_appends_ = appends_.size(), written_mark_ = mark_;
+}
+
+/// The last segment was begun to write once more what the one before could not be synced of; its process died
+/// before that was done.
+void DiskJournal::recover_rest() {
+  for (size_t i = segments_.size() - 1; i > 0 && segments_[i].rewrites; --i) {
+    std::vector<SegmentReader::Range> damaged;
+    uint64_t end_of_data = 0;
+    const std::vector<Found> found = scan(segments_[i - 1], damaged, end_of_data);
+    take_back(segments_[i - 1], found, position_, false);
+    for (const Found& f : found)
+      for (const RememberedClient& c : f.clients) {
+        auto known = std::ranges::find_if(recovered_clients_, [&](const RememberedClient& r) {
+          return r.mark.client->client_id == c.mark.client->client_id;
+        });
+        if (known == recovered_clients_.end())
+          recovered_clients_.push_back(c);
+        else if (c.mark.seq > known->mark.seq)
+          *known = c;
+      }
+  }
+}
+
+}  // namespace weir
