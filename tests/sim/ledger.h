@@ -34,7 +34,7 @@ struct ClientLedger {
   void excuse(uint64_t from, uint64_t to) {
     if (to > from) excused[to] = from;
   }
-  uint64_t promised_at(AckLevel level) const { return promised[size_t(level)]; }
+  uint64_t promised_at(AckLevel wanted) const { return promised[size_t(wanted)]; }
 };
 
 /// What a reader got of one sink, in order: whole lines without their line feeds.

@@ -1,5 +1,6 @@
 #include "tests/sim/random_run.h"
 
+#include "agent/core/log.h"
 #include "tests/sim/world.h"
 
 namespace weir::test {
@@ -77,30 +78,37 @@ class RandomRun {
       case 2:
       case 3: {
         const size_t client = below(world_.state().ledgers.size());
-        world_.send(client, 1 + below(one_in(10) ? 200 : 8));
+        const uint64_t records = 1 + below(one_in(10) ? 200 : 8);
+        const bool taken = world_.send(client, records);
+        log::debug("sim: client {} sends {}: {}", client, records, taken);
         break;
       }
       case 4:
       case 5:
-        world_.step_write();
+        log::debug("sim: write {}", world_.step_write());
         break;
       case 6:
-        world_.step_sync();
+        log::debug("sim: sync {}", world_.step_sync());
         break;
       case 7:
-        world_.step_checkpoint();
+        log::debug("sim: checkpoint {}", world_.step_checkpoint());
         break;
       case 8:
         world_.state().clock.advance_ns(int64_t(below(one_in(10) ? 8'000 : 60)) * kMillisecond);
         break;
-      default:
-        if (world_.sink_count() > 0) world_.step_sink(below(world_.sink_count()));
+      default: {
+        if (world_.sink_count() == 0) break;
+        const size_t sink = below(world_.sink_count());
+        log::debug("sim: sink {} {}", sink, world_.step_sink(sink));
+      }
     }
   }
 
   void crash() {
     ++lives_;
-    switch (below(5)) {
+    const size_t kind = below(5);
+    log::debug("sim: {}", kind < 2 ? "kill" : kind == 2 ? "stop" : "power cut");
+    switch (kind) {
       case 0:
       case 1:
         world_.kill();
@@ -122,7 +130,9 @@ class RandomRun {
   void trouble() {
     ++faults_;
     SimDisk& disk = world_.disk;
-    switch (below(8)) {
+    const size_t kind = below(8);
+    log::debug("sim: trouble {}", kind);
+    switch (kind) {
       case 0:
         disk.faults = fail_calls(IoCall::sync, one_in(2) ? "/data" : "/out", {EIO}, 1 + int(below(5)));
         break;
@@ -154,7 +164,9 @@ class RandomRun {
 
   void reload() {
     const size_t sinks = world_.sink_count();
-    switch (below(5)) {
+    const size_t kind = below(5);
+    log::debug("sim: reload {}", kind);
+    switch (kind) {
       case 0:
         world_.set_journal_bytes_max(world_.state().segment_bytes * (3 + below(20)));
         break;
@@ -180,6 +192,7 @@ class RandomRun {
 
   /// The end: all is judged; sometimes once more after a restart of whatever kind, which must change nothing.
   void settle() {
+    log::debug("sim: the end");
     world_.drain_and_judge();
     if (one_in(3)) return;
     ++lives_;

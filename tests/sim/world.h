@@ -27,7 +27,7 @@ struct SimSinkConfig {
   uint64_t rotate_bytes = 20'000;
   bool from_start = true;  ///< it was there before the first record
   bool ended = false;      ///< taken out of the configuration
-  std::vector<std::string> received;  ///< what a CollectingSink took
+  std::vector<std::string> received = {};  ///< what a CollectingSink took
 };
 
 /// What outlives the agent, but for the disk. Can be copied.
