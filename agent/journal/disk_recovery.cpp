@@ -69,13 +69,27 @@ Result<void> write_identity(Io& io, int directory, const std::string& path, cons
   return {};
 }
 
+/// Makes a directory, and its name durable: what is synced in it is lost with it otherwise. errno says why not.
+bool make_directory(Io& io, const std::string& path) {
+  if (io.mkdir(path, 0700) != 0) return errno == EEXIST;
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const int fd = io.open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool synced = io.fsync(fd) == 0;
+  const int error = errno;
+  io.close(fd);
+  errno = error;
+  return synced;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io, const Clock& clock) {
   const std::string& path = options.path;
   const size_t slash = path.rfind('/');
-  if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
-  if (io.mkdir(path, 0700) != 0 && errno != EEXIST) return fail(why("cannot make the journal's directory " + path));
+  if (slash != path.npos && slash > 0) make_directory(io, path.substr(0, slash));
+  if (!make_directory(io, path)) return fail(why("cannot make the journal's directory " + path));
   struct stat st;
   if (io.lstat(path, &st) != 0) return fail(why("cannot look at " + path));
   if (!S_ISDIR(st.st_mode)) return fail(path + " is not a directory; give another journal.path");
