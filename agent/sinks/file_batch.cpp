@@ -1,7 +1,11 @@
 #include "agent/sinks/file_batch.h"
 
-#include <algorithm>
+#include <fcntl.h>
 
+#include <algorithm>
+#include <cerrno>
+
+#include "agent/core/log.h"
 #include "agent/sinks/pretty.h"
 #include "agent/sinks/sink.h"
 
@@ -32,6 +36,31 @@ void FileBatch::collect(const BatchView& batch) {
     line = {at, line.size()};
     at += line.size();
   }
+}
+
+size_t fitting(std::span<const std::string_view> lines, uint64_t room) {
+  size_t n = 0;
+  for (; n < lines.size() && (n == 0 || lines[n].size() <= room); ++n)
+    room -= std::min(room, lines[n].size());
+  return n;
+}
+
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, const FileMark& mark,
+                       bool same_boot) {
+  Io& io = setup.io;
+  const ScopedFd directory(io, open_directory(io, place, false));
+  if (!directory.ok()) return errno == ENOENT ? MarkMatch::exact : MarkMatch::failed;
+  const ScopedFd file(io, io.openat(directory.get(), std::string(place.name()),
+                                    O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0));
+  struct stat st;
+  if (!file.ok() && errno == ENOENT) return MarkMatch::exact;
+  if (!file.ok() || io.fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return MarkMatch::failed;
+  const MarkMatch match = match_mark(io, file.get(), st, mark, same_boot);
+  if (match != MarkMatch::longer) return match;
+  if (io.ftruncate(file.get(), off_t(mark.bytes)) == 0) return MarkMatch::exact;
+  log::warn("sink {}: {}; its records are written again elsewhere", setup.sink,
+            system_error("cannot cut", place.path));
+  return MarkMatch::failed;
 }
 
 BatchLimits batch_limits_of(const FileOptions& options) {

@@ -25,6 +25,17 @@ class FileBatch {
   std::string text_;
 };
 
+/// How many of the lines go into `room` bytes; at least one.
+size_t fitting(std::span<const std::string_view> lines, uint64_t room);
+
+/// Of a file that is not open: what lies behind its mark, which comes again, is cut off. Returns how the file
+/// is to its mark after that; `exact` also where there is none, `failed` where that could not be done.
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, const FileMark& mark,
+                       bool same_boot);
+
+inline constexpr const char* kCannotKeep =
+    "the place in its files could not be written to the journal's checkpoint";
+
 /// How a file sink wants its batches.
 BatchLimits batch_limits_of(const FileOptions& options);
 OutputFileSetup output_file_setup(const FileOptions& options, const struct SinkContext& context);

@@ -61,6 +61,22 @@ int open_directory(Io& io, const FilePlace& place, bool make) {
   return open_at_root(io, place.root, relative);
 }
 
+int sync_directory(Io& io, int directory) {
+  const ScopedFd readable(io, io.openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0));
+  if (readable.ok() && io.fsync(readable.get()) == 0) return 0;
+  return errno == EACCES || errno == EINVAL ? 0 : -1;
+}
+
+int sync_directories(Io& io, FilePlace place) {
+  for (;;) {
+    const ScopedFd directory(io, open_directory(io, place, false));
+    if (!directory.ok() || sync_directory(io, directory.get()) != 0) return -1;
+    const size_t slash = place.path.rfind('/');
+    if (slash == place.path.npos || slash == 0 || (place.root >= 0 && slash < place.root_bytes)) return 0;
+    place.path.resize(slash);
+  }
+}
+
 std::string system_error(std::string_view what, const std::string& path) {
   const int error = errno;
   return std::string(what) + ' ' + path + ": " + std::strerror(error);

@@ -27,6 +27,10 @@ class ScopedFd {
   ScopedFd& operator=(const ScopedFd&) = delete;
   int get() const { return fd_; }
   bool ok() const { return fd_ >= 0; }
+  void reset(int fd) {
+    if (fd_ >= 0) io_.close(fd_);
+    fd_ = fd;
+  }
   int release() { return std::exchange(fd_, -1); }
 
  private:
@@ -41,6 +45,11 @@ void make_parents(Io& io, const std::string& path);
 /// The directory that holds the file, for the *at calls of Io; beneath a root no component of it may be a
 /// link. Missing ones are made where `make` says so. -1 and errno.
 int open_directory(Io& io, const FilePlace& place, bool make);
+/// Makes what was done to the names in a directory durable, where we may look into it and the file system
+/// can. -1 and errno.
+int sync_directory(Io& io, int directory);
+/// The same for all directories above the file, up to the root where there is one.
+int sync_directories(Io& io, FilePlace place);
 /// `what PATH: reason`, from errno.
 std::string system_error(std::string_view what, const std::string& path);
 

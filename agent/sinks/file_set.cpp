@@ -2,11 +2,22 @@
 
 #include <algorithm>
 
+#include "agent/sinks/file_batch.h"
+
 namespace weir {
 
 void FileSet::begin(int root, const std::string& prefix) {
   clear();
   root_ = root, prefix_ = prefix;
+  // Only what others have done to a file is left to be looked at when a record goes there.
+  std::erase_if(expected_, [&](auto& known) {
+    const auto& [path, expected] = known;
+    if (!path.starts_with(prefix_))
+      return trim_to_mark(setup_, {path}, expected.mark, expected.same_boot), true;
+    const MarkMatch match =
+        trim_to_mark(setup_, place_of(path.substr(prefix_.size())), expected.mark, expected.same_boot);
+    return match == MarkMatch::exact;
+  });
 }
 
 Result<OutputFile*> FileSet::get(const std::string& relative) {
@@ -15,12 +26,17 @@ Result<OutputFile*> FileSet::get(const std::string& relative) {
     files_.splice(files_.begin(), files_, found->second);
   } else {
     if (auto room = make_room(); !room) return tl::unexpected(room.error());
-    files_.emplace_front(setup_, FilePlace{prefix_ + relative, root_, prefix_.size()}, relative);
+    files_.emplace_front(setup_, place_of(relative), relative);
     index_[relative] = files_.begin();
+    if (const auto known = expected_.find(files_.front().file.path()); known != expected_.end()) {
+      files_.front().file.expect(known->second.mark, known->second.same_boot);
+      expected_.erase(known);
+    }
   }
   Entry& entry = files_.front();
   if (entry.batch != batch_) {
     if (auto followed = entry.file.follow(); !followed) {
+      if (entry.file.has_mark()) expected_[entry.file.path()] = {entry.file.mark(), entry.file.same_boot()};
       index_.erase(relative);
       files_.pop_front();
       return tl::unexpected(followed.error());
@@ -33,11 +49,11 @@ Result<OutputFile*> FileSet::get(const std::string& relative) {
 Result<void> FileSet::make_room() {
   if (files_.size() < kOpenFilesMax) return {};
   Entry& last = files_.back();
-  // What fsync_every_n promises does not end with the file's turn.
-  const std::string error = setup_.sync ? last.file.sync() : "";
+  // What fsync_every_n promises does not end with the file's turn, nor does what is committed.
+  if (const std::string error = setup_.sync || setup_.keep ? last.file.sync() : ""; !error.empty())
+    return fail(error);
   index_.erase(last.relative);
   files_.pop_back();
-  if (!error.empty()) return fail(error);
   return {};
 }
 
@@ -60,8 +76,37 @@ void FileSet::rotate_when_old() {
 }
 
 void FileSet::clear() noexcept {
+  for (const Entry& entry : files_)
+    if (entry.file.has_mark()) expected_[entry.file.path()] = {entry.file.mark(), entry.file.same_boot()};
   index_.clear();
   files_.clear();
+}
+
+void FileSet::expect(const FileMark& mark, bool same_boot) { expected_[mark.path] = {mark, same_boot}; }
+
+std::vector<FileMark> FileSet::marks() const {
+  std::vector<FileMark> marks;
+  for (const Entry& entry : files_)
+    if (entry.file.has_mark()) marks.push_back(entry.file.mark());
+  for (const auto& [path, expected] : expected_) marks.push_back(expected.mark);
+  return marks;
+}
+
+OutputFile* FileSet::find(const std::string& relative) {
+  const auto found = index_.find(relative);
+  return found == index_.end() ? nullptr : &found->second->file;
+}
+
+void FileSet::settle() {
+  for (Entry& entry : files_) entry.file.settle();
+}
+
+bool FileSet::in_checkpoint() const {
+  return std::ranges::all_of(files_, [](const Entry& entry) { return entry.file.in_checkpoint(); });
+}
+
+void FileSet::set_in_checkpoint() {
+  for (Entry& entry : files_) entry.file.set_in_checkpoint();
 }
 
 }  // namespace weir

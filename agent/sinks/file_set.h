@@ -2,6 +2,7 @@
 #include <list>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "agent/sinks/output_file.h"
 
@@ -16,7 +17,8 @@ class FileSet {
  public:
   explicit FileSet(OutputFileSetup& setup) : setup_(setup) {}
 
-  /// Everything below is beneath `root`, which stays the caller's; paths begin with `prefix`.
+  /// Everything below is beneath `root`, which stays the caller's; paths begin with `prefix`. What lies
+  /// behind the marks that are known is cut off.
   void begin(int root, const std::string& prefix);
   /// From here on each file is looked after once (OutputFile::follow) when it is first asked for.
   void begin_batch() { ++batch_; }
@@ -29,6 +31,18 @@ class FileSet {
   void clear() noexcept;
   size_t size() const { return files_.size(); }
 
+  // Where marks are kept (OutputFileSetup::keep):
+
+  /// Before begin().
+  void expect(const FileMark& mark, bool same_boot);
+  /// Of all files that are open, and of those that are not to be found as they were.
+  std::vector<FileMark> marks() const;
+  /// The file, if it is open; null otherwise. Not looked after.
+  OutputFile* find(const std::string& relative);
+  void settle();
+  bool in_checkpoint() const;
+  void set_in_checkpoint();
+
  private:
   struct Entry {
     Entry(OutputFileSetup& setup, FilePlace place, const std::string& relative_path)
@@ -39,6 +53,9 @@ class FileSet {
   };
 
   Result<void> make_room();
+  FilePlace place_of(const std::string& relative) const {
+    return {prefix_ + relative, root_, prefix_.size()};
+  }
 
   OutputFileSetup& setup_;
   int root_ = -1;
@@ -46,6 +63,11 @@ class FileSet {
   uint64_t batch_ = 0;
   std::list<Entry> files_;  ///< used last first
   std::unordered_map<std::string, std::list<Entry>::iterator> index_;
+  struct Expected {
+    FileMark mark;
+    bool same_boot;
+  };
+  std::unordered_map<std::string, Expected> expected_;  ///< by whole path; of files that are not open
 };
 
 }  // namespace weir

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "agent/core/check.h"
+#include "agent/sinks/state_text.h"
 
 namespace weir {
 
@@ -54,15 +55,57 @@ Delivery FileSetSink::deliver(const BatchView& batch, std::stop_token stop) {
   find_paths(batch);
   take_ahead();
   files_.begin_batch();
-  std::string error;
-  const size_t records = written_.size();
+  std::string error, planned;
+  size_t records = written_.size();
+  if (keep_) planned = plan(records);
+  if (keep_ && records > 0 && !files_.in_checkpoint()) error = keep();
   for (size_t at = 0; error.empty() && at < records;) {
     const size_t end = options_.steps ? std::min<size_t>(records, at + options_.flush_every_n) : records;
     error = write_step(at, end);
     at = end;
     if (error.empty() && stop.stop_requested() && at < records) error = "stopped";
   }
-  return finish(error);
+  return keep_ ? finish_kept(records, error.empty() ? planned : error) : finish(error);
+}
+
+/// Opens the files of the first records and rotates those that are due. `upto`: how many records go in before
+/// one of them has to be rotated again, or more of them would be open than may. Empty, or what went wrong
+/// with the record number `upto`.
+std::string FileSetSink::plan(size_t& upto) {
+  constexpr uint64_t kUnplanned = UINT64_MAX - 1;
+  room_.assign(paths_.size(), kUnplanned);
+  size_t open = 0;
+  for (size_t i = 0; i < path_of_.size(); ++i) {
+    uint64_t& room = room_[path_of_[i]];
+    const uint64_t bytes = batch_.lines()[i].size();
+    upto = i;
+    if (room == kUnplanned) {
+      if (open++ == kOpenFilesMax) return {};
+      const auto file = files_.get(paths_[path_of_[i]]);
+      if (!file) return file.error().message;
+      if (auto rotated = (*file)->rotate_if_due(bytes); !rotated) return rotated.error().message;
+      room = (*file)->room();
+    } else if (bytes > room) {
+      return {};
+    }
+    if (room != UINT64_MAX) room -= std::min(bytes, room);
+  }
+  upto = path_of_.size();
+  return {};
+}
+
+/// Of the first `upto` records all are done that lie before the first one that is not written.
+Delivery FileSetSink::finish_kept(size_t upto, std::string error) {
+  const auto missing = std::ranges::find(written_.begin(), written_.begin() + ptrdiff_t(upto), 0);
+  const auto done = size_t(missing - written_.begin());
+  std::vector<uint64_t> back(paths_.size());
+  for (size_t i = done; i < upto; ++i)
+    if (written_[i]) back[path_of_[i]] += batch_.lines()[i].size();
+  for (size_t path = 0; path < paths_.size(); ++path)
+    if (OutputFile* file = back[path] > 0 ? files_.find(paths_[path]) : nullptr) file->take_back(back[path]);
+  files_.settle();
+  if (!error.empty()) return Delivery::down(std::move(error), done);
+  return done < written_.size() ? Delivery::partial(done) : Delivery::delivered();
 }
 
 /// Which file each record goes to, and where it is in the journal.
@@ -133,16 +176,39 @@ Delivery FileSetSink::finish(const std::string& error) {
   return error.empty() ? Delivery::delivered() : Delivery::down(error, done);
 }
 
-/// What is written ahead of others, so that a sink with other options does not write it again.
-std::vector<RequestBounds> FileSetSink::unfinished() const {
-  std::vector<RequestBounds> out;
-  for (Position p : ahead_) out.push_back({p + 1, p + 1, 1, 0, true});
-  return out;
+/// The marks of the files; where nothing outlives the process: what is written ahead of others, so that a
+/// sink with other options does not write it again.
+std::string FileSetSink::state() const {
+  if (keep_) return marks_text(files_.marks());
+  if (ahead_.empty()) return {};
+  std::string out = R"({"ahead":[)";
+  for (const Position p : ahead_) {
+    if (out.back() != '[') out += ',';
+    state_text::append_number(out, p);
+  }
+  return out + "]}";
 }
 
-void FileSetSink::resume(std::vector<RequestBounds> bounds) {
-  for (const RequestBounds& b : bounds)
-    for (Position p = b.first; b.delivered && p <= b.last; ++p) ahead_.push_back(p - 1);
+void FileSetSink::restore(SinkMemory memory) {
+  state_text::for_each(state_text::member(memory.state, "ahead"), [&](auto, std::string_view position) {
+    ahead_.push_back(state_text::number(position));
+  });
+  keep_ = std::move(memory.keep);
+  if (!keep_) return;
+  setup_.keep = [this] { return keep(); };
+  for (const FileMark& mark : read_marks(memory.state)) files_.expect(mark, memory.same_boot);
+}
+
+std::string FileSetSink::keep() {
+  if (std::string error = files_.sync_all(); !error.empty()) return error;
+  if (!keep_(true)) return kCannotKeep;
+  files_.set_in_checkpoint();
+  return {};
+}
+
+Result<void> FileSetSink::sync() {
+  if (std::string error = files_.sync_all(); !error.empty()) return fail(error);
+  return {};
 }
 
 /// Every active file whose rotated files there is something to do with, for the housekeeper's first look.

@@ -29,23 +29,38 @@ FileSink::FileSink(FileOptions options, const SinkContext& context)
 Result<void> FileSink::open() {
   if (auto opened = file_.open(); !opened) return opened;
   if (!options_.keep.any()) return {};
-  pass_rotated_names();
   housekeeper_.start(
       [place = FilePlace{options_.path.path()}](std::stop_token) { return std::vector{place}; });
   return {};
 }
 
-/// After a clock that went back between two lives, new names must still be the last, because the first go
-/// first.
-void FileSink::pass_rotated_names() {
-  const FilePlace place{options_.path.path()};
-  const ScopedFd directory(setup_.io, open_directory(setup_.io, place, false));
-  std::vector<std::string> names;
-  if (!directory.ok() || setup_.io.list(directory.get(), names) != 0) return;
-  RotatedName parsed;
-  for (const std::string& name : names)
-    if (parse_rotated_name(name, parsed) && parsed.base == place.name())
-      setup_.numbers.pass(parsed.stamp, parsed.number);
+void FileSink::restore(SinkMemory memory) {
+  keep_ = std::move(memory.keep);
+  if (!keep_) return;
+  setup_.keep = [this] { return keep(); };
+  for (const FileMark& mark : read_marks(memory.state)) {
+    if (mark.path == file_.path())
+      file_.expect(mark, memory.same_boot);
+    else
+      trim_to_mark(setup_, {mark.path}, mark, memory.same_boot);  // it wrote elsewhere before
+  }
+}
+
+std::string FileSink::state() const {
+  if (!keep_) return {};
+  return file_.has_mark() ? marks_text({file_.mark()}) : marks_text({});
+}
+
+std::string FileSink::keep() {
+  if (std::string error = file_.sync(); !error.empty()) return error;
+  if (!keep_(true)) return kCannotKeep;
+  file_.set_in_checkpoint();
+  return {};
+}
+
+Result<void> FileSink::sync() {
+  if (std::string error = file_.sync(); !error.empty()) return fail(error);
+  return {};
 }
 
 void FileSink::close() noexcept {
@@ -55,10 +70,15 @@ void FileSink::close() noexcept {
 
 Delivery FileSink::deliver(const BatchView& batch, std::stop_token stop) {
   batch_.collect(batch);
-  const std::span lines = batch_.lines();
+  std::span lines = batch_.lines();
   size_t done = 0;
   std::string error;
   if (auto followed = file_.follow(); !followed) return Delivery::down(followed.error().message);
+  if (keep_) {
+    if (auto rotated = file_.rotate_if_due(lines[0].size()); !rotated)
+      return Delivery::down(rotated.error().message);
+    lines = lines.first(fitting(lines, file_.room()));
+  }
   while (error.empty() && done < lines.size()) {
     const size_t left = lines.size() - done;
     const size_t step = options_.steps ? std::min<size_t>(left, options_.flush_every_n) : left;
@@ -69,8 +89,10 @@ Delivery FileSink::deliver(const BatchView& batch, std::stop_token stop) {
     if (error.empty() && stop.stop_requested() && done < lines.size()) error = "stopped";
   }
   auto again = append_again_if_removed(file_, lines.first(done));
+  file_.settle();
   if (!again.error.empty()) error = std::move(again.error);
-  return error.empty() ? Delivery::delivered() : Delivery::down(error, again.lines);
+  if (!error.empty()) return Delivery::down(error, again.lines);
+  return again.lines < batch_.lines().size() ? Delivery::partial(again.lines) : Delivery::delivered();
 }
 
 std::string FileSink::sync_after(uint64_t records) {

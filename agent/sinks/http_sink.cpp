@@ -8,6 +8,7 @@
 #include "agent/core/check.h"
 #include "agent/core/text.h"
 #include "agent/core/uuid.h"
+#include "agent/sinks/state_text.h"
 
 namespace weir {
 namespace {
@@ -106,6 +107,45 @@ Result<void> HttpSink::open() {
   return {};
 }
 
+/// `{"epoch":n,"requests":[[first,last,records,bytes,delivered],...]}`: so that what is sent again is sent in
+/// the same requests.
+std::string HttpSink::state() const {
+  std::string out = R"({"epoch":)";
+  state_text::append_number(out, epoch_);
+  out += R"(,"requests":[)";
+  for (const RequestBounds& r : plan_.unfinished()) {
+    out += out.back() == '[' ? "[" : ",[";
+    for (const uint64_t n : {r.first, r.last, r.records, r.bytes})
+      state_text::append_number(out, n), out += ',';
+    out += r.delivered ? "1]" : "0]";
+  }
+  return out + "]}";
+}
+
+void HttpSink::restore(SinkMemory memory) {
+  keep_ = std::move(memory.keep);
+  epoch_ = state_text::number(state_text::member(memory.state, "epoch"));
+  // After a power cut other records may stand at ordinals that were sent: no request is the same then.
+  if (!memory.same_boot) epoch_ = uint64_t(clock_.wall_ns()), memory.state.clear();
+  std::vector<RequestBounds> requests;
+  state_text::for_each(state_text::member(memory.state, "requests"), [&](auto, std::string_view bounds) {
+    uint64_t n[5] = {};
+    size_t i = 0;
+    state_text::for_each(bounds, [&](auto, std::string_view value) {
+      if (i < std::size(n)) n[i++] = state_text::number(value);
+    });
+    requests.push_back({n[0], n[1], n[2], n[3], n[4] != 0});
+  });
+  plan_.resume(requests);
+  kept_upto_ = plan_.planned_upto();
+}
+
+/// Before a request is first sent its bounds are in the checkpoint: so it has the same ones, and the same
+/// key, when this process dies before the answer. Where that cannot be written, sending goes on all the same.
+void HttpSink::keep_bounds() {
+  if (keep_ && plan_.planned_upto() > kept_upto_ && keep_(false)) kept_upto_ = plan_.planned_upto();
+}
+
 BatchLimits HttpSink::batch_limits() const {
   const uint64_t records = uint64_t(settings_.integer("batch.records"));
   const uint64_t bytes = uint64_t(settings_.integer("batch.bytes"));
@@ -134,6 +174,7 @@ std::string HttpSink::key_base(StreamSet streams) const {
   std::string name = name_ + '\n' + text_or_empty(settings_, "where") + '\n' + settings_.text("trace_slice");
   for (Stream s : kStreams)
     if (streams.has(s)) name += '\n' + std::string(stream_name(s));
+  if (epoch_ != 0) name += '\n' + std::to_string(epoch_);
   return derived_uuid(journal_uuid_, name) + "-";
 }
 
@@ -147,6 +188,7 @@ Delivery HttpSink::deliver(const BatchView& batch, std::stop_token stop) {
   if (key_base_.empty() || batch.streams != key_streams_)
     key_base_ = key_base(batch.streams), key_streams_ = batch.streams;
   plan_.begin(batch);
+  keep_bounds();
   const StopSignal stopped(stop);
   Trouble trouble;
   int64_t end_ns = INT64_MAX;

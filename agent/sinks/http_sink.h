@@ -26,8 +26,8 @@ class HttpSink final : public Sink {
   void close() noexcept override { lanes_.clear(); }
   BatchLimits batch_limits() const override;
   Backoff backoff() const override;
-  std::vector<RequestBounds> unfinished() const override { return plan_.unfinished(); }
-  void resume(std::vector<RequestBounds> requests) override { plan_.resume(requests); }
+  void restore(SinkMemory memory) override;
+  std::string state() const override;
 
  private:
   /// A connection, and the request that is on it.
@@ -45,6 +45,7 @@ class HttpSink final : public Sink {
     int64_t retry_after_ns = 0;
     void add(Delivery::Kind more, std::string text, int64_t wait_ns);
   };
+  void keep_bounds();
   void start_requests(const BatchView& batch);
   bool any_busy() const;
   void wait(int stop_fd, int64_t until_ns);
@@ -61,6 +62,9 @@ class HttpSink final : public Sink {
   HttpEndpoint endpoint_;
   std::optional<HttpRequestHead> head_;
   RequestPlan plan_;
+  std::function<bool(bool)> keep_;  ///< SinkMemory::keep
+  uint64_t epoch_ = 0;      ///< changes when the journal may have lost what was sent; part of the keys
+  Position kept_upto_ = 0;  ///< the requests up to this ordinal are in the checkpoint
   std::vector<std::unique_ptr<Lane>> lanes_;
   std::vector<pollfd> polled_;
   std::string key_base_, key_;  ///< `<uuid>-`, and a whole key

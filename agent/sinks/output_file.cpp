@@ -1,12 +1,13 @@
 #include "agent/sinks/output_file.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
+#include "agent/core/check.h"
 #include "agent/core/log.h"
 
 namespace weir {
@@ -18,97 +19,49 @@ constexpr int kRotationNamesMax = 10'000;  ///< tried within one rotation
 
 }  // namespace
 
-Result<void> OutputFile::open_or_create() {
-  const std::string& path = place_.path;
-  const ScopedFd directory(setup_.io, open_directory(setup_.io, place_, true));
-  if (!directory.ok()) return fail(system_error("cannot open the directory of", path));
-  // O_NONBLOCK so that a fifo planted at the path cannot hold the worker; a regular file does not care.
-  constexpr int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-  const std::string name(place_.name());
-  fd_ = setup_.io.openat(directory.get(), name, flags, 0);
-  if (fd_ < 0 && errno == ENOENT)
-    fd_ = setup_.io.openat(directory.get(), name, flags | O_CREAT | O_EXCL, setup_.mode);
-  if (fd_ >= 0) return {};
-  if (errno == ELOOP)
-    return fail("cannot open " + path + ": it is a symbolic link; give the path of the file itself");
-  return fail(system_error("cannot open", path));
-}
-
-Result<void> OutputFile::open() {
-  if (auto opened = open_or_create(); !opened) return opened;
-  struct stat st;
-  auto usable = check_and_begin(st);
-  if (!usable) close();
-  return usable;
-}
-
-Result<void> OutputFile::check_and_begin(struct stat& st) {
-  const std::string& path = place_.path;
-  if (setup_.io.fstat(fd_, &st) != 0) return fail(system_error("cannot look at", path));
-  if (!S_ISREG(st.st_mode)) return fail(path + " is not a regular file; choose another path");
-  if (st.st_uid != geteuid()) return fail(path + " belongs to another user; choose another path");
-  if (st.st_nlink != 1) return fail(path + " has more than one hard link; choose another path");
-  if (auto cut = cut_unfinished_line(st.st_size); !cut) return cut;
-  if (st.st_size > 0 && setup_.io.fstat(fd_, &st) != 0) return fail(system_error("cannot look at", path));
-  device_ = st.st_dev, inode_ = st.st_ino;
-  size_ = uint64_t(st.st_size);
-  begun_ns_ = setup_.clock.monotonic_ns();
-  if (setup_.every_ns > 0 && size_ > 0) {
-    const int64_t born = setup_.io.born_ns(fd_);
-    if (born >= 0) begun_ns_ -= std::max<int64_t>(0, setup_.clock.wall_ns() - born);
-  }
-  return {};
-}
-
-/// What a crash left of a line would otherwise grow together with the next record: it goes to the quarantine.
-/// Only what fits there is taken away; anything longer is ended where it is, because it may be somebody's
-/// text.
-Result<void> OutputFile::cut_unfinished_line(off_t size) {
-  char tail[kQuarantineRawBytesMax];
-  Io& io = setup_.io;
-  size_t bytes = size_t(std::min<off_t>(size, sizeof tail));
-  if (bytes == 0) return {};
-  if (io.pread(fd_, tail, bytes, size - off_t(bytes)) != ssize_t(bytes))
-    return fail(system_error("cannot read", place_.path));
-  std::string_view text(tail, bytes);
-  size_t lf = text.rfind('\n');
-  if (lf == bytes - 1) return {};
-  const bool fits = lf != text.npos || off_t(bytes) == size;
-  text = text.substr(lf == text.npos ? 0 : lf + 1);
-  bool kept = false;
-  if (fits && setup_.quarantine) {
-    setup_.quarantine->add_refusal(setup_.clock.wall_ns(), setup_.sink, "truncated",
-                                   "unfinished last line found in " + place_.path, 0, text);
-    kept = setup_.quarantine->flush();
-  }
-  if (kept) {
-    if (io.ftruncate(fd_, size - off_t(text.size())) == 0) return {};
-    return fail(system_error("cannot cut the unfinished last line of", place_.path));
-  }
-  log::warn("sink {}: {} does not end in a line feed; it gets one", setup_.sink, place_.path);
-  iovec lf_part{const_cast<char*>("\n"), 1};
-  if (io.writev(fd_, &lf_part, 1) == 1) return {};
-  return fail(system_error("cannot write", place_.path));
-}
-
 void OutputFile::close() noexcept {
-  if (fd_ >= 0) setup_.io.close(fd_);
-  fd_ = -1, lines_since_open_ = 0, unsynced_ = false;
+  if (fd_ < 0) return;
+  if (setup_.keep) {
+    // After this nobody could make it durable, should it get another name.
+    if (const std::string error = sync(); !error.empty()) log::warn("sink {}: {}", setup_.sink, error);
+  } else {
+    unsynced_ = false;
+  }
+  setup_.io.close(fd_);
+  fd_ = -1, lines_since_open_ = 0, in_checkpoint_ = false;
 }
 
 Result<void> OutputFile::follow() {
   struct stat st;
   if (fd_ < 0) return open();
   const bool there = setup_.io.lstat(place_.path, &st) == 0;
-  if (there && st.st_dev == device_ && st.st_ino == inode_) {
-    size_ = uint64_t(st.st_size);
-    return {};
-  }
+  if (there && st.st_dev == mark_.device && st.st_ino == mark_.inode)
+    return notice_size(uint64_t(st.st_size));
   if (!there && errno != ENOENT && errno != ENOTDIR) return fail(system_error("cannot look at", place_.path));
   log::sampled(log::Level::info, "follow." + setup_.sink,
                "sink {}: {} was renamed or removed; it is opened anew", setup_.sink, place_.path);
+  if (const std::string error = setup_.sync || setup_.keep ? sync() : ""; !error.empty()) return fail(error);
   close();
   return open();
+}
+
+/// Others may append to it, or truncate it.
+Result<void> OutputFile::notice_size(uint64_t size) {
+  if (size == size_) return {};
+  if (!setup_.keep) {
+    size_ = size;
+    return {};
+  }
+  log::sampled(
+      log::Level::warn, "size." + setup_.sink,
+      "sink {}: somebody else has {} {}: it had {} bytes and now has {}; it is continued at its end. "
+      "Only this sink should write to it",
+      setup_.sink, size > size_ ? "appended to" : "truncated", place_.path, size_, size);
+  size_ = size;
+  if (!read_tail()) return fail(system_error("cannot read", place_.path));
+  settle();
+  in_checkpoint_ = false;
+  return {};
 }
 
 bool OutputFile::removed() const {
@@ -118,22 +71,25 @@ bool OutputFile::removed() const {
 
 OutputFile::Appended OutputFile::append(std::span<const std::string_view> lines) {
   Appended out;
+  if (setup_.keep && !in_checkpoint_) {
+    if (std::string error = setup_.keep(); !error.empty()) return {0, std::move(error)};
+  }
   while (out.lines < lines.size()) {
     const std::span rest = lines.subspan(out.lines);
-    const auto too_long = [&] { return size_ > 0 && size_ + rest[0].size() > setup_.max_bytes; };
-    const bool old = setup_.every_ns > 0 && setup_.clock.monotonic_ns() >= old_at_ns();
-    if ((too_long() || old) &&
-        removed()) {  // rotating would let go of the file that shows what is lost with it
-      out.lines -= size_t(std::min<uint64_t>(out.lines, lines_since_open_));
-      if (auto followed = follow(); !followed) return {out.lines, followed.error().message};
-      continue;
+    bool limited = false;
+    if (!setup_.keep) {
+      const auto too_long = [&] { return size_ > 0 && size_ + rest[0].size() > setup_.max_bytes; };
+      const bool old = setup_.every_ns > 0 && setup_.clock.monotonic_ns() >= old_at_ns();
+      if ((too_long() || old) &&
+          removed()) {  // rotating would let go of the file that shows what is lost with it
+        out.lines -= size_t(std::min<uint64_t>(out.lines, lines_since_open_));
+        if (auto followed = follow(); !followed) return {out.lines, followed.error().message};
+        continue;
+      }
+      if (auto rotated = rotate_if_due(rest[0].size()); !rotated) return {out.lines, rotated.error().message};
+      // When a rotation is not possible just now, the file grows: better than losing anything.
+      limited = size_ == 0 || size_ + rest[0].size() <= setup_.max_bytes;
     }
-    if (auto rotated = rotate_if_old(); !rotated) return {out.lines, rotated.error().message};
-    if (too_long() && may_rotate()) {
-      if (auto rotated = rotate(); !rotated) return {out.lines, rotated.error().message};
-    }
-    // When a rotation is not possible just now, the file grows: better than losing anything.
-    const bool limited = size_ == 0 || size_ + rest[0].size() <= setup_.max_bytes;
     auto& parts = setup_.parts;
     parts.clear();
     size_t count = 0;
@@ -155,6 +111,11 @@ OutputFile::Appended OutputFile::append(std::span<const std::string_view> lines)
     std::string error = write_parts(rest.first(count), whole);
     out.lines += whole, lines_since_open_ += whole;
     if (whole > 0) unsynced_ = true;
+    if (setup_.keep && whole > 0) {
+      const std::string_view last = rest[whole - 1];
+      const std::string_view tail = last.substr(last.size() - std::min(last.size(), kMarkTailBytesMax));
+      tail_bytes_ = tail.size(), tail_sum_ = tail_sum(tail);
+    }
     if (!error.empty()) return {out.lines, std::move(error)};
   }
   return out;
@@ -196,11 +157,31 @@ void OutputFile::cut_back(size_t bytes) {
   if (setup_.io.fstat(fd_, &st) == 0) setup_.io.ftruncate(fd_, st.st_size - off_t(bytes));
 }
 
+void OutputFile::take_back(uint64_t bytes) {
+  size_ -= std::min(bytes, size_ - mark_.bytes);  // some of it may be in a file that was removed meanwhile
+  if (fd_ >= 0 && setup_.io.ftruncate(fd_, off_t(size_)) == 0 && read_tail()) return;
+  tail_bytes_ = 0;
+  close();  // what is too much is cut off when it is opened again
+}
+
+void OutputFile::settle() { mark_.bytes = size_, mark_.tail_bytes = tail_bytes_, mark_.tail_sum = tail_sum_; }
+
 bool OutputFile::may_rotate() const { return setup_.clock.monotonic_ns() >= no_rotation_until_ns_; }
 
 int64_t OutputFile::old_at_ns() const {
   if (setup_.every_ns == 0 || size_ == 0 || fd_ < 0) return INT64_MAX;
   return std::max(begun_ns_ + setup_.every_ns, no_rotation_until_ns_);
+}
+
+Result<void> OutputFile::rotate_if_due(uint64_t next_bytes) {
+  if (auto rotated = rotate_if_old(); !rotated) return rotated;
+  const bool too_long = size_ > 0 && size_ + next_bytes > setup_.max_bytes;
+  return too_long && may_rotate() ? rotate() : Result<void>();
+}
+
+uint64_t OutputFile::room() const {
+  if (!may_rotate()) return UINT64_MAX;  // it grows
+  return setup_.max_bytes - std::min(size_, setup_.max_bytes);
 }
 
 Result<void> OutputFile::rotate_if_old() {
@@ -221,7 +202,11 @@ Result<void> OutputFile::rotate() {
     return followed;
   }
   if (size_ == 0) return {};  // it was renamed by somebody else just now
-  if (std::string error = setup_.sync ? sync() : ""; !error.empty()) {
+  if (setup_.keep) {
+    // From here on the file is whole for good: nothing in it ever comes again.
+    WEIR_CHECK(size_ == mark_.bytes);
+    if (const std::string error = setup_.keep(); !error.empty()) return complain(error), Result<void>();
+  } else if (const std::string error = setup_.sync ? sync() : ""; !error.empty()) {
     close();
     return fail(error);
   }
@@ -229,31 +214,45 @@ Result<void> OutputFile::rotate() {
     const ScopedFd directory(setup_.io, open_directory(setup_.io, place_, false));
     if (!directory.ok())
       return complain(system_error("cannot open the directory of", place_.path)), Result<void>();
-    if (!set_aside(directory.get())) return {};
+    std::string to;
+    if (const std::string error = set_aside(directory.get(), to); !error.empty())
+      return complain(error), Result<void>();
   }
+  names_unsynced_ = true;
   close();
   if (setup_.rotated) setup_.rotated(place_);
   return open();
 }
 
-bool OutputFile::set_aside(int directory) {
+/// Renames what is at the path; `to` is its new name. Empty, or the error.
+std::string OutputFile::set_aside(int directory, std::string& to) {
   const std::string name(place_.name());
+  pass_rotated_names(directory);
   for (int i = 0; i < kRotationNamesMax; ++i) {
     const auto [stamp, number] = setup_.numbers.next(setup_.clock.wall_ns());
-    const std::string to = rotated_name(name, stamp, number);
+    to = rotated_name(name, stamp, number);
     struct stat st;
     const auto exists = [&](const std::string& other) {
       return setup_.io.fstatat(directory, other, &st) == 0 || errno != ENOENT;
     };
     // A name is never used twice: neither that of a file which has become a compressed one meanwhile.
     if (exists(to + ".zst") || exists(to + ".gz")) continue;
-    if (setup_.io.rename_new(directory, name, to) == 0) return true;
+    if (setup_.io.rename_new(directory, name, to) == 0) return {};
     if (errno == EEXIST) continue;
-    complain(system_error("cannot rename", place_.path));
-    return false;
+    return system_error("cannot rename", place_.path);
   }
-  complain("no free name for the rotated file of " + place_.path);
-  return false;
+  return "no free name for the rotated file of " + place_.path;
+}
+
+/// After a clock that went back between two lives, new names must still be the last, because the first go
+/// first.
+void OutputFile::pass_rotated_names(int directory) {
+  std::vector<std::string> names;
+  if (std::exchange(names_passed_, true) || setup_.io.list(directory, names) != 0) return;
+  RotatedName parsed;
+  for (const std::string& name : names)
+    if (parse_rotated_name(name, parsed) && parsed.base == place_.name())
+      setup_.numbers.pass(parsed.stamp, parsed.number);
 }
 
 void OutputFile::complain(const std::string& what) {
@@ -263,7 +262,8 @@ void OutputFile::complain(const std::string& what) {
 }
 
 std::string OutputFile::sync() {
-  if (fd_ < 0 || !unsynced_) return {};
+  if (!unsynced_) return {};
+  if (fd_ < 0) return "cannot fdatasync " + place_.path + ": it is not open";
   if (setup_.io.fdatasync(fd_) != 0) return system_error("cannot fdatasync", place_.path);
   unsynced_ = false;
   return {};

@@ -8,6 +8,13 @@
 
 namespace weir {
 
+/// Records that go together in one request, by their ordinals in the journal.
+struct RequestBounds {
+  Position first = 0, last = 0;
+  uint64_t records = 0, bytes = 0;
+  bool delivered = false;  ///< but not what lies before
+};
+
 /// Which records of a batch go together in one request, and what became of each. The bounds of a request are
 /// ordinals of the journal and never change once made, but by being split after a refusal: so whatever is
 /// sent again is sent with the same content and key, also when more records have come meanwhile.
@@ -52,6 +59,8 @@ class RequestPlan {
   uint64_t unfinished_bytes() const { return unfinished_bytes_; }
   std::vector<RequestBounds> unfinished() const;
   void resume(const std::vector<RequestBounds>& requests);
+  /// Ordinal of the last record that is planned; 0: none.
+  Position planned_upto() const { return requests_.empty() ? 0 : requests_.back().last; }
 
  private:
   struct Record {

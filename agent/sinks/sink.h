@@ -26,9 +26,10 @@ struct Refusal {
 struct Delivery {
   enum class Kind {
     delivered,
-    retry,  ///< transient, at the other side
-    down,   ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, the rest comes
-            ///< again
+    partial,  ///< the first `done` records are done with; the rest comes again at once
+    retry,    ///< transient, at the other side
+    down,  ///< local trouble (disk full, closed pipe): the runner closes and opens the sink, the rest comes
+           ///< again
     misconfigured,  ///< permanent, for all: slow retry, nothing thrown away
   };
   Kind kind = Kind::delivered;
@@ -37,6 +38,7 @@ struct Delivery {
   uint64_t done = 0;  ///< all but delivered: the first `done` records of the batch are done with all the same
   int64_t retry_after_ns = 0;  ///< retry: what the other side asked for; the back-off is never shorter
   static Delivery delivered() { return {}; }
+  static Delivery partial(uint64_t done) { return {Kind::partial, {}, {}, done}; }
   static Delivery retry(std::string error, uint64_t done = 0) {
     return {Kind::retry, std::move(error), {}, done};
   }
@@ -51,20 +53,13 @@ struct Backoff {
   int64_t misconfigured_ns = 10'000'000'000;
 };
 
-/// Records that go together in one request, by their ordinals in the journal.
-struct RequestBounds {
-  Position first = 0, last = 0;
-  uint64_t records = 0, bytes = 0;
-  bool delivered = false;  ///< but not what lies before
-};
-
 /// What a sink finds again, of its predecessor in this process or of one before (delivery.md section 2).
 struct SinkMemory {
   std::string state;      ///< what its state() said, a JSON text; empty: nothing is known
   bool same_boot = true;  ///< false: the machine went down since, and `state` is of the last sync()
   /// Keeps what state() says now, before it returns: safe from the death of this process, and from a power
-  /// cut when `durable`. False: that could not be written. From the sink's worker, within deliver() or
-  /// on_due(). Null where nothing outlives the process.
+  /// cut when `durable`; for that the sink has synced first, as in sync(). False: that could not be written.
+  /// From the sink's worker, within deliver() or on_due(). Null where nothing outlives the process.
   std::function<bool(bool durable)> keep;
 };
 
@@ -89,14 +84,11 @@ class Sink {
   /// How it wants its batches. Asked before each.
   virtual BatchLimits batch_limits() const { return {}; }
   virtual Backoff backoff() const { return {}; }
-  /// Requests whose fate is not known to the journal yet. They go from a sink to the one that takes its place
-  /// when its options change, so that what is sent again is sent in the same requests. Not while it delivers.
-  virtual std::vector<RequestBounds> unfinished() const { return {}; }
-  virtual void resume(std::vector<RequestBounds>) {}
-  /// Before the first open().
+  /// Once, before the first open().
   virtual void restore(SinkMemory memory) { (void)memory; }
-  /// What it needs to go on exactly from the records that are done with, as a JSON text; empty: nothing.
-  /// Asked after each deliver(), when what is done has been said; and by SinkMemory::keep.
+  /// What it, or the sink that takes its place when its options change, needs to go on exactly from the
+  /// records that are done with, as a JSON text; empty: nothing. Asked after each deliver(), when what is
+  /// done has been said; by SinkMemory::keep; and after close().
   virtual std::string state() const { return {}; }
   /// Must what was delivered be made durable where it ends, by sync(), before the journal lets go of it?
   virtual bool needs_sync() const { return false; }

@@ -1,6 +1,7 @@
 #include "agent/sinks/sink_runner.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
@@ -13,6 +14,8 @@ constexpr int64_t kMillisecond = 1'000'000;
 // Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
 constexpr int64_t kDownMin = 100 * kMillisecond, kDownMax = 2'000 * kMillisecond;
 constexpr int64_t kRetryAfterMax = 300'000 * kMillisecond;  // delivery.md section 2
+constexpr const char* kNotDurable = "the journal is not durable up to what was delivered";
+constexpr auto kSecureAtEnd = std::chrono::milliseconds(300);
 
 uint64_t sum(const std::map<std::string, uint64_t>& counters) {
   uint64_t total = 0;
@@ -39,7 +42,23 @@ SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, st
       streams_(streams),
       random_(uint64_t(clock.wall_ns()) | 1) {
   WEIR_CHECK(sink_ && place_.cursor);
-  sink_->resume(std::move(place_.unfinished));
+  kept_ = place_.cursor->is_kept();
+  restore_sink();
+}
+
+void SinkRunner::restore_sink() {
+  SinkMemory memory;
+  if (kept_) {
+    place_.cursor->set_needs_secure(sink_->needs_sync());
+    memory.keep = [this](bool durable) { return keep(durable); };
+    if (!place_.taken_over) {
+      const CursorMemory kept = place_.cursor->memory();
+      memory.same_boot = kept.same_boot;
+      read_note(kept.note, place_);
+    }
+  }
+  memory.state = std::exchange(place_.state, {});
+  sink_->restore(std::move(memory));
 }
 
 SinkRunner::~SinkRunner() { stop(); }
@@ -57,11 +76,29 @@ SinkPlace SinkRunner::stop() {
     worker_.request_stop();
     worker_.join();
   }
-  if (open_) sink_->close();
+  if (!place_.cursor) return {};
+  if (open_) secure_at_end(), sink_->close();
   open_ = false;
   std::lock_guard lock(mutex_);
-  place_.unfinished = sink_->unfinished();
+  place_.state = sink_->state();
+  place_.taken_over = true;
   return std::exchange(place_, {});
+}
+
+/// Of what is durable after this the next process need not write anything again, not even on another boot.
+/// Nothing is lost without it, so nothing dead is waited for.
+void SinkRunner::secure_at_end() {
+  if (!kept_ || (sink_->needs_sync() && state_ != "ok")) return;
+  std::stop_source late;
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  const std::jthread timer([&](std::stop_token in_time) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, in_time, kSecureAtEnd, [] { return false; });
+    late.request_stop();
+  });
+  if (const std::string error = secure(late.get_token()); !error.empty())
+    log::warn("sink {}: {}; after a power cut some of its records are delivered again", name_, error);
 }
 
 void SinkRunner::set_streams(StreamSet streams) {
@@ -116,11 +153,13 @@ SinkStatus SinkRunner::status() const {
     CursorStatus c = place_.cursor->status();
     s.routed = c.routed, s.lag_records = c.lag_records, s.lag_bytes = c.lag_bytes;
     if (c.dropped_lag > 0) s.dropped["lag"] += c.dropped_lag;
+    if (c.dropped_damaged > 0) s.dropped["damaged"] += c.dropped_damaged;
   }
   return s;
 }
 
 void SinkRunner::run(std::stop_token stop) {
+  stop_ = stop;
   while (!stop.stop_requested()) {
     try {
       work(stop);
@@ -143,6 +182,7 @@ void SinkRunner::work(std::stop_token stop) {
       open_ = false;
       if (!open(stop)) return;
     }
+    if (place_.cursor->secure_wanted() && !answer_secure(stop)) continue;
     if (next(batch, own, stop)) {
       if (!open_ && !open(stop)) return;
       deliver(batch, filter_ ? own : batch, stop);
@@ -152,6 +192,45 @@ void SinkRunner::work(std::stop_token stop) {
       if (ended_) return;
     }
   }
+}
+
+/// False: it is answered later.
+bool SinkRunner::answer_secure(std::stop_token stop) {
+  if (reads_anything() && !open_ && !open(stop)) return false;
+  const std::string error = secure(stop);
+  if (error.empty() || stop.stop_requested()) return error.empty();
+  if (open_) sink_->close();
+  open_ = false;
+  back_off("down", error, kDownMin, kDownMax, stop);
+  return false;
+}
+
+/// Everything committed becomes durable at its end: only then may the journal let go of it. Empty, or why
+/// not.
+std::string SinkRunner::secure(std::stop_token stop) {
+  if (sink_->needs_sync()) {
+    // In this order: what the journal can still lose comes again from its client, so no file may hold it for
+    // good.
+    if (!place_.cursor->wait_durable(stop)) return kNotDurable;
+    if (auto synced = sink_->sync(); !synced) return synced.error().message;
+  }
+  write_note();
+  place_.cursor->secure(note_);
+  return {};
+}
+
+/// SinkMemory::keep.
+bool SinkRunner::keep(bool durable) {
+  if (durable && sink_->needs_sync() && !place_.cursor->wait_durable(stop_)) return false;
+  write_note();
+  if (durable) place_.cursor->secure(note_);
+  return place_.cursor->keep(note_, durable);
+}
+
+/// Only the worker changes what is in it, so the worker needs no lock.
+void SinkRunner::write_note() {
+  note_.clear();
+  weir::write_note(note_, place_, sink_->state());
 }
 
 /// Gives the sink its call when that is due; how long there is until the next one, -1: for ever.
@@ -237,6 +316,10 @@ void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop
     if (d.kind == Delivery::Kind::delivered) return finish(batch, own, d);
     if (d.done > 0) commit(batch, own, d.done, d.refused.size());
     if (stop.stop_requested()) return;
+    if (d.kind == Delivery::Kind::partial) {
+      place_.cursor->flush();  // the rest waits for no full step
+      return;
+    }
     if (d.kind == Delivery::Kind::down) {
       sink_->close();
       open_ = false;
@@ -258,7 +341,6 @@ void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t r
   if (filter_) covered = records == own.records ? batch.records : filter_->records_before(records);
   const BatchView part = covered < batch.records ? first_records(batch, covered) : batch;
   std::lock_guard lock(mutex_);
-  place_.cursor->commit(part);
   place_.delivered += records - refused;
   if (refused > 0) place_.quarantined["refused"] += refused;
   if (filter_) {
@@ -267,6 +349,8 @@ void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t r
       if (filtered[rule] > 0) place_.filtered[std::string(BatchFilter::kRuleNames[rule])] += filtered[rule];
     filter_->forget(covered, part.end);
   }
+  if (kept_) write_note();
+  place_.cursor->commit(part, note_);
   backoff_ns_ = 0;
   changed_.notify_all();
 }

@@ -29,13 +29,19 @@ struct SinkStatus {
 };
 
 /// Counters and place of a sink: they belong to its name, and go from runner to runner when its options
-/// change.
+/// change, and by the cursor's note from process to process where that is kept.
 struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
   std::map<std::string, uint64_t> filtered, quarantined;
-  std::vector<RequestBounds> unfinished = {};
+  std::string state = {};   ///< Sink::state()
+  bool taken_over = false;  ///< of a runner in this process: it knows more than the cursor's note
 };
+
+/// The note of a cursor (Cursor::commit): counters of `place`, and `state`.
+void write_note(std::string& out, const SinkPlace& place, std::string_view state);
+/// What write_note() wrote, into `place`.
+void read_note(std::string_view note, SinkPlace& place);
 
 /// Owns a sink, its filter, its cursor and its one worker thread; does batching, back-off with jitter,
 /// counting, quarantine and drain for every kind of sink. start() and stop() from the thread that changes the
@@ -47,8 +53,8 @@ class SinkRunner {
              const Clock& clock);
   ~SinkRunner();
   void start();
-  /// Ends the worker after the write it is in, closes the sink and gives the place back. Safe without
-  /// start().
+  /// Ends the worker after the write it is in, makes what was delivered durable where that is the sink's part
+  /// and goes at once, closes the sink and gives the place back. Safe without start().
   SinkPlace stop();
   /// Which streams are its own; it keeps running.
   void set_streams(StreamSet streams);
@@ -76,6 +82,12 @@ class SinkRunner {
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   int64_t until_due();
   bool open(std::stop_token stop);
+  void restore_sink();
+  void write_note();
+  bool keep(bool durable);
+  std::string secure(std::stop_token stop);
+  bool answer_secure(std::stop_token stop);
+  void secure_at_end();
   bool keep_refused(const BatchView& batch, const std::vector<Refusal>& refused);
   void finish(const BatchView& batch, const BatchView& own, const Delivery& delivery);
   void back_off(const char* state, const std::string& error, int64_t min_ns, int64_t max_ns,
@@ -95,6 +107,9 @@ class SinkRunner {
   int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
   uint64_t random_;
   bool open_ = false, ended_ = false;
+  bool kept_ = false;     ///< places of the cursor outlive the process
+  std::string note_;      ///< scratch
+  std::stop_token stop_;  ///< of the worker
   std::atomic<bool> reopen_ = false;
   std::jthread worker_;
 };

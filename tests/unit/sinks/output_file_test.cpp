@@ -20,8 +20,16 @@ constexpr int64_t kSecond = 1'000'000'000;
 using Files = std::map<std::string, std::string>;
 
 struct Place {
+  struct : FaultyIo {
+    int renames_to_fail = 0;
+    int rename_new(int directory, const std::string& from, const std::string& to) override {
+      if (renames_to_fail == 0) return FaultyIo::rename_new(directory, from, to);
+      --renames_to_fail;
+      errno = EACCES;
+      return -1;
+    }
+  } io;
   TempDir dir;
-  FaultyIo io;
   ManualClock clock;
   OutputFileSetup setup{.sink = "s", .io = io, .clock = clock};
   OutputFile file{setup, {dir / "a"}};
@@ -86,7 +94,7 @@ TEST_CASE("a rotation that fails is tried again a second later; meanwhile the fi
   p.setup.max_bytes = 2;
   REQUIRE(p.file.open());
   p.append({"1\n"});
-  p.io.fail_at = p.io.calls + 1 + 1 + 3;  // follow() twice, the directory, two names, then the rename
+  p.io.renames_to_fail = 1;
   p.append({"2\n", "3\n"});
   CHECK(p.files() == Files{{"a", "1\n2\n3\n"}});
   p.append({"4\n"});
@@ -94,6 +102,19 @@ TEST_CASE("a rotation that fails is tried again a second later; meanwhile the fi
   p.clock.advance_ns(kSecond);
   p.append({"5\n"});
   CHECK(p.files() == Files{{"a.20231114T221321Z.1", "1\n2\n3\n4\n"}, {"a", "5\n"}});
+}
+
+TEST_CASE("names of rotated files that are there already are passed, whatever the clock says") {
+  Place p;
+  p.setup.max_bytes = 2;
+  REQUIRE(p.file.open());
+  test::write_file(p.dir / "a.20300101T000000Z.7", "0\n");
+  test::write_file(p.dir / "b.20310101T000000Z.7", "another's\n");
+  p.append({"1\n", "2\n"});
+  CHECK(p.files() == Files{{"a.20300101T000000Z.7", "0\n"},
+                           {"a.20300101T000000Z.8", "1\n"},
+                           {"b.20310101T000000Z.7", "another's\n"},
+                           {"a", "2\n"}});
 }
 
 TEST_CASE("a file that others renamed, removed or emptied is followed") {

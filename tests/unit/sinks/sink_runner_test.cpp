@@ -138,10 +138,9 @@ TEST_CASE(
   Quarantine quarantine(system_io(), place, "s.jsonl");
   auto journal = make_memory_journal(64 << 20);
   test::Filler fill(*journal);
-  SinkRunner runner(
-      "s", "refusing", {Stream::log}, std::make_unique<RefusingSink>(), nullptr,
-      {journal->open_cursor("s", {Stream::log}, StartAt::end, WhenFull::block), 0, 0, {}, {}, {}}, quarantine,
-      system_clock());
+  SinkRunner runner("s", "refusing", {Stream::log}, std::make_unique<RefusingSink>(), nullptr,
+                    {journal->open_cursor("s", {Stream::log}, StartAt::end, WhenFull::block), 0, 0, {}, {}},
+                    quarantine, system_clock());
   const std::string line = "{\"message\":\"" + std::string(200'000, 'x') + "END\"}";
   REQUIRE(fill.append(Stream::log, line) == AppendResult::taken);
   runner.start();

@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/core/io.h"
+
+namespace weir {
+
+/// So much of an output file is records that are done with; what lies behind comes again from the journal
+/// (delivery.md section 2). Part of a file sink's state.
+struct FileMark {
+  std::string path;  ///< as FilePlace::path
+  uint64_t device = 0, inode = 0;
+  uint64_t bytes = 0;
+  /// Of the last bytes before `bytes`: by them the file is known even where its inode was given to another.
+  uint64_t tail_bytes = 0, tail_sum = 0;
+};
+
+inline constexpr size_t kMarkTailBytesMax = 64;
+/// FNV-1a.
+uint64_t tail_sum(std::string_view tail);
+
+/// `{"files":[{...},...]}` and back.
+std::string marks_text(const std::vector<FileMark>& marks);
+std::vector<FileMark> read_marks(std::string_view text);
+
+/// How a file is to its mark.
+enum class MarkMatch {
+  exact,
+  longer,   ///< it is the mark's, and holds something behind it
+  shorter,  ///< the same file, but others have cut it
+  other,    ///< not the mark's file
+  failed,   ///< it cannot be read: errno
+};
+/// `fd` is open for reading. Device numbers count within one boot only.
+MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark, bool same_boot);
+
+}  // namespace weir
