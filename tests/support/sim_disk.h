@@ -47,6 +47,7 @@ class SimDisk final : public Io {
   /// The disk as it would be, were that the end; without faults and on_call.
   SimDisk after_power_cut(SimRandom& random, const PowerCut& how) const;
   SimDisk after_crash() const;
+  void set_clock(const Clock& clock) { clock_ = &clock; }
 
   // By hand of the tester, effective at once and durable. Paths must be there where nothing else is said.
   void make_directories(const std::string& path);  ///< where missing
