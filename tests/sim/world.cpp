@@ -31,7 +31,7 @@ struct World::Life {
   Quarantine rejected, refused;
   Pipeline pipeline;
   std::deque<Producer> producers;
-  std::vector<uint64_t> next;  ///< by client: the number it sends next
+  std::vector<uint64_t> next;   ///< by client: the number it sends next
   std::vector<size_t> waiting;  ///< clients whose turn is not in the journal yet
   std::vector<std::pair<size_t, std::unique_ptr<SteppedSink>>> sinks;  ///< with their index in SimState
   std::shared_ptr<SourceStats> stats = std::make_shared<SourceStats>();
@@ -47,7 +47,8 @@ World::~World() {
   life_.reset();
 }
 
-// --- lives --------------------------------------------------------------------------------------------------
+// --- lives
+// --------------------------------------------------------------------------------------------------
 
 void World::start(bool resend) {
   DiskJournalOptions options;
@@ -119,7 +120,8 @@ void World::hello(size_t c, bool resend) {
   const std::string who = "welcome of " + ledger.id() + " says " + std::to_string(last_seq);
   if (last_seq > ledger.sent) fail_simulation(who + ", but it has sent " + std::to_string(ledger.sent));
   if (const uint64_t promised = ledger.promised_at(AckLevel::received); last_seq < promised)
-    fail_simulation(who + ", but up to " + std::to_string(promised) + " was acknowledged at a level that survives");
+    fail_simulation(who + ", but up to " + std::to_string(promised) +
+                    " was acknowledged at a level that survives");
   ledger.excuse(last_seq, ledger.acked);  // forgotten by the client, at a level that did not survive
   uint64_t next = last_seq + 1;
   if (ledger.acked > last_seq || resend) next = ledger.acked + 1;
@@ -167,7 +169,8 @@ void World::stop() {
   disk.crash_process();  // what it has left open
 }
 
-// --- steps --------------------------------------------------------------------------------------------------
+// --- steps
+// --------------------------------------------------------------------------------------------------
 
 bool World::send(size_t c, uint64_t records) {
   Life& life = *life_;
@@ -240,7 +243,8 @@ void World::look() {
   if (disk.bad_descriptors > 0) fail_simulation("a descriptor was used that is not open");
 }
 
-// --- reload -------------------------------------------------------------------------------------------------
+// --- reload
+// -------------------------------------------------------------------------------------------------
 
 void World::set_journal_bytes_max(uint64_t bytes) {
   state_.journal_bytes_max = bytes;
@@ -278,7 +282,8 @@ bool World::flip_bit_in_sealed_segment(SimRandom& random) {
   return state_.damaged = true;
 }
 
-// --- judgement ----------------------------------------------------------------------------------------------
+// --- judgement
+// ----------------------------------------------------------------------------------------------
 
 bool World::is_drained() const {
   const Life& life = *life_;
