@@ -325,7 +325,9 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   written_ = visible_ = synced_ = end;
   Segment& last = segments_.back();
   const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd >= 0 && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
+  // What was known to be on the disk and is not readable is damage: it stays, for whoever looks into it.
+  last.damaged |= known.synced > end.position;
+  if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
   if (fd >= 0) io_.close(fd);
   if (same_boot_ && durable < end.position) {
     // It is in the kernel's hands yet.

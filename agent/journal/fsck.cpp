@@ -20,8 +20,13 @@ std::string range(uint64_t begin, uint64_t end) {
 /// Reads the segments one after the other.
 class Check {
  public:
-  Check(Io& io, int directory, JournalReport& report, const std::function<void(uint64_t, uint64_t)>& progress)
-      : io_(io), directory_(directory), report_(report), progress_(progress) {}
+  Check(Io& io, int directory, Position known_written, JournalReport& report,
+        const std::function<void(uint64_t, uint64_t)>& progress)
+      : io_(io),
+        directory_(directory),
+        known_written_(known_written),
+        report_(report),
+        progress_(progress) {}
 
   void segments() {
     const std::vector<SegmentFile> files = list_segments(io_, directory_);
@@ -31,6 +36,8 @@ class Check {
       read_ += file.bytes;
     }
     report_.clients = clients_.size();
+    if (known_written_ > expected_)
+      lose("checkpoint", known_written_, "it knows of them, and no segment holds them");
   }
 
  private:
@@ -104,6 +111,7 @@ class Check {
 
   Io& io_;
   const int directory_;
+  const Position known_written_;
   JournalReport& report_;
   const std::function<void(uint64_t, uint64_t)>& progress_;
   uint64_t total_ = 0, read_ = 0;
@@ -149,7 +157,7 @@ Result<JournalReport> check_journal(Io& io, const std::string& directory,
     if (loaded.checkpoint)
       for (const auto& [name, c] : loaded.checkpoint->cursors)
         report.readers.push_back({name, c.committed.at.position, c.secured.at.position});
-    Check(io, fd, report, progress).segments();
+    Check(io, fd, loaded.checkpoint ? loaded.checkpoint->written : 0, report, progress).segments();
     out = std::move(report);
   }
   io.close(fd);
