@@ -92,15 +92,22 @@ Topology::Topology(const Config& first, std::unique_ptr<Journal> journal, const 
       gate_(pipe_.io()),
       ingest_{pipe_.io(), gate_, read_buffer_} {
   for (auto& memory : contexts_) memory = make_context_memory();
-  journal_->on_space([this] {
-    asio::post(pipe_.io(), [this] {
-      if (pipeline_->retry_pending() == Intake::taken) gate_.open();
-    });
+  journal_->on_space([this] { asio::post(pipe_.io(), [this] { gate_.set(pipeline_->retry_pending()); }); });
+  journal_->on_progress([this] {
+    if (!progress_posted_.exchange(true)) asio::post(pipe_.io(), [this] { on_progress(); });
   });
+}
+
+/// On the pipe thread.
+void Topology::on_progress() {
+  progress_posted_ = false;
+  if (gate_.refused()) gate_.set(pipeline_->retry_pending());
+  ingest_.waiting.on_progress();
 }
 
 Topology::~Topology() {
   stop();
+  journal_->on_progress({});
   pipe_.stop();  // before what its handlers use goes
 }
 

@@ -93,6 +93,7 @@ class Topology {
   std::shared_ptr<SinkRunner> make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place);
   Quarantine& quarantine_of(const std::string& sink);
   void forget_drained();
+  void on_progress();
   void wait_for_replaced(const ApplyReport& report);
 
   const Clock& clock_;
@@ -115,6 +116,7 @@ class Topology {
   std::vector<std::shared_ptr<SinkRunner>> draining_;
   bool applied_ = false;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> progress_posted_ = false;
 };
 
 /// The context diff and whitelist in force, and disabled streams, for welcome and policy lines.

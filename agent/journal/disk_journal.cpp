@@ -22,7 +22,10 @@ constexpr uint64_t kSyncBytes = 8 << 20;
 constexpr int64_t kSyncAge = 1 * kSecond;
 constexpr int64_t kCheckpointSpacing = 100 * kMillisecond, kDurableCheckpointSpacing = 5 * kSecond;
 constexpr int64_t kParkedMax = 24 * 3600 * kSecond;
-constexpr uint64_t kTailBytesMax = 16 << 20, kUnsyncedBytesMax = 32 << 20;
+constexpr uint64_t kTailBytesMax = 16 << 20, kWaitingBytesMax = 32 << 20;
+/// Of what is written, but not durable, and nobody waits for that.
+constexpr uint64_t kUnsyncedBytesMax = 1 << 30;
+constexpr size_t kUnsyncedAppendsMax = 100'000;
 constexpr uint64_t kWindowBytes = 1 << 20;
 constexpr auto kLookAgain = std::chrono::milliseconds(50);
 
@@ -50,20 +53,22 @@ DiskJournal::~DiskJournal() {
 // --- what is appended
 // ---------------------------------------------------------------------------------------
 
-/// Lets go of what is durable when memory gets short. False: too much of it is not.
+/// Lets go of what is safe when memory gets short. False: too much of it is not.
 bool DiskJournal::can_hold(size_t bytes) {
   const uint64_t tail_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kTailBytesMax);
-  const uint64_t unsynced_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kUnsyncedBytesMax);
+  const uint64_t waiting_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kWaitingBytesMax);
+  const Position safe = durable_is_wanted() ? synced_.position : written_.position;
   const auto held = [&] { return held_bytes_ + appends_.size() * sizeof(Append) + bytes; };
   while (held() > tail_max && !entries_.empty()) {
     const Block* front = entries_.front().block.get();
     const auto behind =
         std::ranges::find_if(entries_, [&](const TailEntry& e) { return e.block.get() != front; });
     const Position end = behind == entries_.end() ? position_ : behind->before.position;
-    if (end > synced_.position) break;
+    if (end > safe) break;
     pop_front_block();
   }
-  return entries_.empty() || held() <= tail_max + unsynced_max;
+  return entries_.empty() || (held() <= tail_max + waiting_max &&
+                              unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
 }
 
 bool DiskJournal::room_for_wanted() {
@@ -97,10 +102,10 @@ AppendResult DiskJournal::append(Transaction& t) {
     if (t.level == AckLevel::durable) durable_wanted_mark_ = mark_;
     Append* last = appends_.size() > closed_appends_ ? &appends_.back() : nullptr;
     if (last && !last->client.client && !t.client.client && last->bytes < kWriteAtOnceBytes) {
-      last->end = position_, last->mark = mark_, last->bytes += uint32_t(lines);
+      last->end = position_, last->mark = mark_, last->bytes += lines;
     } else {
       const int64_t seen_ns = t.client.client ? clock_.wall_ns() : 0;
-      appends_.push_back({position_, mark_, uint32_t(lines), std::move(t.client), seen_ns});
+      appends_.push_back({position_, mark_, lines, std::move(t.client), seen_ns});
     }
     t.block.reset();
     if (first || (before < kWriteAtOnceBytes && unwritten_bytes_ >= kWriteAtOnceBytes))
@@ -396,9 +401,9 @@ void DiskJournal::writer(std::stop_token stop) {
 }
 
 bool DiskJournal::sync_due(int64_t now_ns) const {
-  if (!file_ || written_appends_ == 0) return false;
-  return durable_wanted_mark_ > synced_mark_ || durable_wanted_ > synced_.position ||
-         unsynced_bytes_ - unwritten_bytes_ >= kSyncBytes || now_ns - first_unsynced_ns_ >= kSyncAge;
+  if ((!file_ && sealed_.empty()) || written_appends_ == 0) return false;
+  return durable_is_wanted() || unsynced_bytes_ - unwritten_bytes_ >= kSyncBytes ||
+         written_appends_ >= kUnsyncedAppendsMax || now_ns - first_unsynced_ns_ >= kSyncAge;
 }
 
 void DiskJournal::syncer(std::stop_token stop) {

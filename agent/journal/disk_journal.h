@@ -33,7 +33,8 @@ struct DiskJournalOptions {
 
 /// The journal that survives (delivery.md sections 2 to 4, docs/journal-format.md). What is appended is in
 /// the tail in memory at once; one thread writes it to the active segment, a second one syncs that and keeps
-/// the checkpoint. Cursors see what is written. Nothing leaves memory before the sync that covers it.
+/// the checkpoint. Cursors see what is written. What somebody waits for as `durable` leaves memory only after
+/// the sync that covers it; anything else when it is written (docs/decisions/0012-disk-journal.md).
 class DiskJournal final : public TailJournal {
  public:
   /// Makes or opens it. Damage is no error: it is counted, said, and stepped over. An error: another process
@@ -83,11 +84,18 @@ class DiskJournal final : public TailJournal {
     Io& io;
     const int fd;
   };
+  /// A segment that is full, but not durable yet.
+  struct Sealed {
+    std::shared_ptr<File> file;
+    Boundary end;
+    size_t appends = 0;   ///< of appends_, from the first on
+    bool failed = false;  ///< a sync of it has failed already
+  };
   /// One append that is not durable yet.
   struct Append {
     Position end = 0;
     uint64_t mark = 0;
-    uint32_t bytes = 0;
+    uint64_t bytes = 0;
     ClientMark client;
     int64_t seen_ns = 0;
   };
@@ -109,7 +117,7 @@ class DiskJournal final : public TailJournal {
   // At the start (disk_recovery.cpp).
   /// A transaction as it was found, without its lines.
   struct Found {
-    uint64_t offset = 0, end_offset = 0;
+    uint64_t end_offset = 0;
     Boundary before, end;
     Position synced = 0;
     uint32_t index = 0, flags = 0;
@@ -118,12 +126,11 @@ class DiskJournal final : public TailJournal {
   Result<void> recover();
   void find_segments();
   bool identify(Segment& segment);
-  std::vector<Found> scan(const Segment& segment, std::vector<SegmentReader::Range>& damaged,
-                          uint64_t& end_of_data);
-  void recover_last(const Checkpoint& known);
+  std::vector<Found> scan(const Segment& segment, uint64_t& end_of_data);
+  void recover_end(const Checkpoint& known);
   void recover_rest();
-  void recover_clients(const std::vector<Found>& last, Position durable);
-  void take_back(const Segment& segment, const std::vector<Found>& found, Position from, bool written);
+  void recover_clients(const std::vector<Found>& last);
+  void take_back(const Segment& segment, const std::vector<Found>& found);
   void quarantine_file(const std::string& name, const std::string& why);
   int open_segment(const Segment& segment);
 
@@ -144,7 +151,9 @@ class DiskJournal final : public TailJournal {
 
   bool can_hold(size_t bytes);
   bool unwritten() const { return written_appends_ < appends_.size(); }
-  bool unsynced() const { return !appends_.empty() && written_appends_ > 0; }
+  bool durable_is_wanted() const {
+    return durable_wanted_mark_ > synced_mark_ || durable_wanted_ > synced_.position;
+  }
   std::vector<Run> collect();
   bool write_some(std::vector<Run>& runs, size_t& done, Boundary& at, uint64_t epoch);
   bool write_all(int fd, std::vector<iovec>& parts, uint64_t offset);
@@ -156,8 +165,11 @@ class DiskJournal final : public TailJournal {
   bool free_oldest();
   void wait_for_room(const char* why);
   bool sync();
+  bool sync_sealed();
+  void on_durable(const Boundary& upto, size_t appends);
   void abandon_file();
-  void on_sync_failed(int error);
+  void on_sync_failed(int error, const std::shared_ptr<File>& file);
+  void count_sync_failure(int error);
   void on_write_failed(int error, const std::string& what);
   void remember_client(const Append& append);
   void note_damage(Position begin, Position end, const std::string& segment, const char* what);
@@ -204,8 +216,9 @@ class DiskJournal final : public TailJournal {
   bool pumping_ = false;
   std::condition_variable_any writer_wake_, syncer_wake_, durable_;
 
+  std::deque<Sealed> sealed_;
   std::shared_ptr<File> file_;  ///< of segments_.back(); null: a new one is begun with the next write
-  uint64_t offset_ = 0, capacity_ = 0, synced_offset_ = 0;
+  uint64_t offset_ = 0, capacity_ = 0;
   uint32_t next_index_ = 0;
   bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
