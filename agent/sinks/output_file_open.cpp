@@ -21,6 +21,7 @@ OutputFile::OutputFile(OutputFileSetup& setup, FilePlace place) : setup_(setup),
 
 void OutputFile::expect(const FileMark& mark, bool same_boot) {
   mark_ = mark, has_mark_ = true, same_boot_ = same_boot;
+  unsynced_ = true;
 }
 
 Result<void> OutputFile::open_or_create() {
