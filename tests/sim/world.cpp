@@ -285,7 +285,7 @@ bool World::is_drained() const {
   if (life.paused) return false;
   for (size_t c = 0; c < state_.ledgers.size(); ++c) {
     const ClientLedger& ledger = state_.ledgers[c];
-    if (life.next[c] <= ledger.sent || ledger.promised_at(AckLevel::durable) < ledger.sent) return false;
+    if (life.next[c] <= ledger.sent || !ledger.handed.empty()) return false;
   }
   return std::ranges::all_of(life.sinks, [](const auto& sink) { return sink.second->drained(); });
 }
