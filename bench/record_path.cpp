@@ -142,13 +142,13 @@ class RecordPath {
  private:
   /// One read, in the place of the socket's.
   void fill() {
-    const std::span<char> space = reader_.space();
+    const std::span<char> space = input_.space();
     const size_t bytes = std::min(kReadBytesMax, space.size());
     ssize_t got = pread(data_, space.data(), bytes, at_);
     if (got == 0) got = pread(data_, space.data(), bytes, at_ = 0);
     WEIR_CHECK(got > 0);
     at_ += got;
-    reader_.filled(size_t(got));
+    input_.filled(size_t(got));
   }
 
   /// A session's turn; returns the records.
@@ -158,7 +158,8 @@ class RecordPath {
       // The block may become full: a turn ends, and goes on at once.
       if (pipeline_.on_frame(producer_, line.payload) != Intake::taken) pipeline_.on_turn_end(producer_);
     }
-    reader_.put_aside();
+    reader_.end_turn();
+    input_.put_aside();
     WEIR_CHECK(pipeline_.on_turn_end(producer_) == Intake::taken);
     return records;
   }
@@ -183,7 +184,8 @@ class RecordPath {
   ManualClock clock_;
   Quarantine quarantine_;
   ReadBuffer buffer_;
-  LineReader reader_{buffer_, nullptr};
+  InputBuffer input_{buffer_, nullptr};
+  LineReader reader_{input_};
   std::unique_ptr<Journal> journal_;
   Pipeline pipeline_;
   Producer producer_;

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "agent/app/control_server.h"
+#include "agent/app/make_journal.h"
 #include "agent/app/reloader.h"
 #include "agent/app/topology.h"
 #include "agent/core/log.h"
@@ -113,7 +114,12 @@ class Signals {
 
 int run(const Config& config, const AgentOptions& options) {
   const Clock& clock = system_clock();
-  Topology topology(config, clock, system_io());
+  auto journal = make_journal(config, system_io(), clock);
+  if (!journal) {
+    std::fprintf(stderr, "weir: %s\n", journal.error().message.c_str());
+    return kExitFailure;
+  }
+  Topology topology(config, std::move(*journal), clock, system_io());
   Reloader reloader(topology, options.config, clock);
   asio::io_context main_io{1};  // its coroutines read the journal: it goes first
   if (auto started = reloader.start(config); !started) {

@@ -47,6 +47,15 @@ Json source_json(const SourceStats& s) {
           {"bytes", s.bytes}};
 }
 
+Json client_json(const ClientState& c) {
+  Json out = {{"uid", c.identity->uid ? Json(*c.identity->uid) : Json(nullptr)},
+              {"pid", c.identity->uid && c.pid ? Json(c.pid) : Json(nullptr)},
+              {"last_seq", c.last_seq},
+              {"gaps", c.gaps}};
+  if (c.dropped > 0) out["dropped"] = c.dropped;
+  return out;
+}
+
 Json sink_json(const SinkStatus& s) {
   Json streams = Json::array();
   for (Stream stream : kStreams)
@@ -66,13 +75,20 @@ Json sink_json(const SinkStatus& s) {
 }
 
 Json journal_json(const JournalStatus& j) {
-  return {{"type", j.type},
-          {"bytes", j.bytes},
-          {"bytes_max", j.bytes_max},
-          {"oldest", j.oldest_ns ? Json(rfc3339(j.oldest_ns)) : Json(nullptr)},
-          {"written", std::to_string(j.written)},
-          {"synced", std::to_string(j.synced)},
-          {"state", j.state}};
+  Json out = {{"type", j.type},
+              {"bytes", j.bytes},
+              {"bytes_max", j.bytes_max},
+              {"oldest", j.oldest_ns ? Json(rfc3339(j.oldest_ns)) : Json(nullptr)},
+              {"written", std::to_string(j.written)},
+              {"synced", std::to_string(j.synced)},
+              {"state", j.state}};
+  if (j.type == "disk") {
+    out["error"] = j.error.empty() ? Json(nullptr) : Json(j.error);
+    out["fsync_errors"] = j.fsync_errors;
+    out["torn_bytes"] = j.torn_bytes;
+    out["damaged_records"] = j.damaged_records;
+  }
+  return out;
 }
 
 }  // namespace
@@ -96,11 +112,7 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
         {"enabled", status.enabled[size_t(s)]}, {"records", stats.records}, {"bytes", stats.bytes}};
   }
   for (const SinkStatus& s : status.sinks) sinks[s.name] = sink_json(s);
-  for (const ClientState& c : status.clients)
-    clients[c.identity->client_id] = {{"uid", c.identity->uid ? Json(*c.identity->uid) : Json(nullptr)},
-                                      {"pid", c.identity->uid && c.pid ? Json(c.pid) : Json(nullptr)},
-                                      {"last_seq", c.last_seq},
-                                      {"gaps", c.gaps}};
+  for (const ClientState& c : status.clients) clients[c.identity->client_id] = client_json(c);
   out["sources"] = std::move(sources);
   out["streams"] = std::move(streams);
   out["journal"] = journal_json(status.journal);

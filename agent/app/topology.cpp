@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kEmptyConnectionsMax = 500 * kMillisecond;
 constexpr int64_t kFlushBeforeChange = 200 * kMillisecond;
+constexpr int64_t kSettleMax = 500 * kMillisecond;
 constexpr auto kPoll = std::chrono::milliseconds(2);
 constexpr size_t kStatusClientsMax = 1000;
 
@@ -25,6 +26,11 @@ StreamSet streams_of(const Config& config, const std::string& sink) {
     if (config.streams[size_t(s)].enabled && std::ranges::count(config.streams[size_t(s)].sinks, sink))
       set.add(s);
   return set;
+}
+
+std::string journal_place(const Config& config) {
+  const std::string& type = config.journal.text("type");
+  return type == "disk" ? "disk at " + config.journal.text("path") : type;
 }
 
 const ComponentConfig* find(const std::vector<ComponentConfig>& list, const std::string& name) {
@@ -74,26 +80,34 @@ std::string policy_of(const Config& config) {
   return out + "}";
 }
 
-Topology::Topology(const Config& first, const Clock& clock, Io& io)
+Topology::Topology(const Config& first, std::unique_ptr<Journal> journal, const Clock& clock, Io& io)
     : clock_(clock),
       io_(io),
       data_dir_(first.data_dir),
       control_path_(first.control_path),
+      journal_place_(journal_place(first)),
       rejected_(io, data_dir_ + "/quarantine", "rejected.jsonl"),
-      journal_(make_memory_journal(uint64_t(first.journal.integer("max_bytes")))),
+      journal_(std::move(journal)),
       pipeline_(std::make_unique<Pipeline>(*journal_, rejected_, clock)),
       gate_(pipe_.io()),
       ingest_{pipe_.io(), gate_, read_buffer_} {
   for (auto& memory : contexts_) memory = make_context_memory();
-  journal_->on_space([this] {
-    asio::post(pipe_.io(), [this] {
-      if (pipeline_->retry_pending() == Intake::taken) gate_.open();
-    });
+  journal_->on_space([this] { asio::post(pipe_.io(), [this] { gate_.set(pipeline_->retry_pending()); }); });
+  journal_->on_progress([this] {
+    if (!progress_posted_.exchange(true)) asio::post(pipe_.io(), [this] { on_progress(); });
   });
+}
+
+/// On the pipe thread.
+void Topology::on_progress() {
+  progress_posted_ = false;
+  if (gate_.refused()) gate_.set(pipeline_->retry_pending());
+  ingest_.waiting.on_progress();
 }
 
 Topology::~Topology() {
   stop();
+  journal_->on_progress({});
   pipe_.stop();  // before what its handlers use goes
 }
 
@@ -135,9 +149,15 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
   rejected_.set_raw(raw);
   swap_sinks(config, options, report);
   swap_pipeline(config, report);
-  journal_->set_bytes_max(uint64_t(config.journal.integer("max_bytes")));
+  if (journal_place(config) == journal_place_)
+    journal_->set_bytes_max(uint64_t(config.journal.integer("max_bytes")));
   log::set_level(config.log.text("level"));
-  if (!applied_) pipe_.call([&] { gate_.open(); });
+  if (!applied_) {
+    for (const std::string& name : journal_->waiting_places())
+      log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h",
+                name);
+    pipe_.call([&] { gate_.open(); });
+  }
   if (applied_) report_restarts(config, report);
   {
     std::lock_guard lock(mutex_);
@@ -174,6 +194,7 @@ void Topology::report_restarts(const Config& config, ApplyReport& report) {
   };
   needs_restart("data_dir", data_dir_, config.data_dir);
   needs_restart("control", control_path_, config.control_path);
+  needs_restart("journal", journal_place_, journal_place(config));
 }
 
 /// Finds what listens already (the same kind at the same address), and starts the rest.
@@ -262,7 +283,9 @@ void Topology::swap_sinks(const Config& config, const ApplyOptions& options, App
     report.components["sinks." + s.config.name] = {"remove", "ok", ""};
     s.runner->end_here();
     if (s.runner->drained() || options.drop_lag) {
-      uint64_t left = s.runner->stop().cursor->status().lag_records;
+      const SinkPlace place = s.runner->stop();
+      place.cursor->forget();
+      uint64_t left = place.cursor->status().lag_records;
       if (left > 0) log::warn("sink {}: removed with {} records undelivered, as asked", s.config.name, left);
     } else {
       report.components["sinks." + s.config.name].result = "draining";
@@ -383,12 +406,15 @@ void Topology::retire(std::vector<std::shared_ptr<Source>> sources) {
 
 void Topology::forget_drained() {
   std::vector<std::shared_ptr<SinkRunner>> done;
-  std::lock_guard lock(mutex_);
-  std::erase_if(draining_, [&](auto& runner) {
-    if (!runner->drained()) return false;
-    done.push_back(runner);
-    return true;
-  });
+  {
+    std::lock_guard lock(mutex_);
+    std::erase_if(draining_, [&](auto& runner) {
+      if (!runner->drained()) return false;
+      done.push_back(runner);
+      return true;
+    });
+  }
+  for (auto& runner : done) runner->stop().cursor->forget();
 }
 
 uint64_t Topology::stop() {
@@ -402,18 +428,27 @@ uint64_t Topology::stop() {
          clock_.monotonic_ns() < deadline)
     std::this_thread::sleep_for(kPoll);
   if (left > 0) log::error("{} records stay behind: the journal is full", left);
+  const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
+  if (!journal_->settle(clock_.monotonic_ns() + kSettleMax))
+    log::error("not all of the journal is on the disk");
   std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
   for (RunningSink& s : sinks_) runners.push_back(s.runner);
-  for (auto& runner : runners) runner->wait_drained(deadline);
+  for (auto& runner : runners)
+    if (!kept || runner->status().state == "ok") runner->wait_drained(deadline);
   WEIR_CHECK(status().conservation_error() == 0);
   for (auto& runner : runners) {
     std::string error = runner->status().last_error;
     uint64_t behind = runner->stop().cursor->status().lag_records;  // after the write it was in
+    if (behind > 0 && kept)
+      log::info("sink {}: {} records wait in the journal for the next start", runner->name(), behind);
+    if (kept) continue;
     if (behind > 0)
       log::error("sink {}: {} records stay behind: {}", runner->name(), behind,
                  error.empty() ? "it was not done in time" : error);
     left += behind;
   }
+  if (kept && !journal_->settle(clock_.monotonic_ns() + kSettleMax))
+    log::error("the places of sinks could not be written down: some records may be delivered again");
   std::lock_guard lock(mutex_);
   sources_.clear();
   sinks_.clear();

@@ -47,7 +47,8 @@ struct TopologyStatus {
 /// stop() from one thread at a time; status() from any but the pipe thread.
 class Topology {
  public:
-  Topology(const Config& first, const Clock& clock, Io& io);
+  /// `journal` is the one that `first` asks for.
+  Topology(const Config& first, std::unique_ptr<Journal> journal, const Clock& clock, Io& io);
   ~Topology();
 
   /// Builds what is new beside what runs, swaps between two turns, then lets the old go. An error: nothing
@@ -92,11 +93,12 @@ class Topology {
   std::shared_ptr<SinkRunner> make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place);
   Quarantine& quarantine_of(const std::string& sink);
   void forget_drained();
+  void on_progress();
   void wait_for_replaced(const ApplyReport& report);
 
   const Clock& clock_;
   Io& io_;
-  const std::string data_dir_, control_path_;  // of the start; a change needs a restart
+  const std::string data_dir_, control_path_, journal_place_;  // of the start; a change needs a restart
   Quarantine rejected_;
   std::map<std::string, std::unique_ptr<Quarantine>> sink_quarantines_;
   std::unique_ptr<Journal> journal_;
@@ -114,6 +116,7 @@ class Topology {
   std::vector<std::shared_ptr<SinkRunner>> draining_;
   bool applied_ = false;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> progress_posted_ = false;
 };
 
 /// The context diff and whitelist in force, and disabled streams, for welcome and policy lines.

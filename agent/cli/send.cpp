@@ -28,6 +28,8 @@ struct SendFlags {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kWelcomeWaitNs = 30 * kSecond;
+constexpr int64_t kAgentBackNs = 30 * kSecond;  ///< so long it may take to restart
+constexpr int kReconnectMs = 50;
 constexpr size_t kRefusalsShown = 20;
 
 /// The line on a terminal that says how far it is, about ten times a second.
@@ -55,27 +57,31 @@ class Progress {
   bool visible_ = false;
 };
 
-/// Moves bytes between the input, the session and the socket until the agent has closed.
+/// Moves bytes between the input, the session and the socket until the agent has closed. An agent that
+/// restarts is waited for, where what it has acknowledged outlives it.
 class Transfer {
  public:
-  Transfer(Fd socket, LineInput input, SendSession& session)
-      : socket_(std::move(socket)), input_(std::move(input)), session_(session) {
-    fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
+  Transfer(IngestAddress address, Fd socket, LineInput input, SendSession& session)
+      : address_(std::move(address)), input_(std::move(input)), session_(session) {
+    use(std::move(socket));
   }
 
   /// Empty: everything was written and the agent closed in good order. Otherwise what went wrong.
   std::string run() {
-    const int64_t began_ns = system_clock().monotonic_ns();
-    Progress progress(began_ns);
-    while (!closed_ && failure_.empty() && session_.failure().empty()) {
-      take_lines();
-      wait_and_move();
-      const int64_t now = system_clock().monotonic_ns();
-      session_.tick(now);
-      progress.show(session_, now);
-      if (!session_.welcomed() && now - began_ns > kWelcomeWaitNs) failure_ = "no welcome came within 30 s";
-    }
-    progress.clear();
+    Progress progress(connected_ns_);
+    do {
+      while (!closed_ && failure_.empty() && session_.failure().empty()) {
+        take_lines();
+        wait_and_move();
+        const int64_t now = system_clock().monotonic_ns();
+        session_.tick(now);
+        progress.show(session_, now);
+        if (session_.ready()) welcomed_ = true;
+        if (!welcomed_ && now - connected_ns_ > kWelcomeWaitNs)
+          failure_ = "no welcome came within 30 s", silent_ = true;
+      }
+      progress.clear();
+    } while (lost_agent() && connect_again());
     if (!session_.failure().empty()) return session_.failure();
     if (failure_.empty() && !half_closed_) return "the agent closed the connection";
     if (failure_.empty() && !session_.settled())
@@ -85,6 +91,37 @@ class Transfer {
   bool input_failed() const { return input_failed_; }
 
  private:
+  void use(Fd socket) {
+    socket_ = std::move(socket);
+    fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
+    connected_ns_ = system_clock().monotonic_ns();
+    welcomed_ = half_closed_ = closed_ = false;
+  }
+
+  bool lost_agent() const {
+    const bool done = half_closed_ && session_.settled();
+    return session_.outlives_agent() && session_.failure().empty() && !silent_ && !done;
+  }
+
+  bool connect_again() {
+    say("weir send: {}; waiting for it", failure_.empty() ? "the agent closed the connection"
+                                                          : "the connection to the agent broke: " + failure_);
+    socket_ = Fd();
+    session_.disconnected();
+    const int64_t until_ns = system_clock().monotonic_ns() + kAgentBackNs;
+    while (system_clock().monotonic_ns() < until_ns) {
+      if (Result<Fd> socket = connect_ingest(address_)) {
+        use(std::move(*socket));
+        failure_.clear();
+        session_.reconnected();
+        return true;
+      }
+      poll(nullptr, 0, kReconnectMs);
+    }
+    failure_ = "the agent did not come back within 30 s";
+    return false;
+  }
+
   void take_lines() {
     while (session_.room() && !input_.done()) {
       if (const std::optional<InputLine> line = input_.next())
@@ -94,7 +131,7 @@ class Transfer {
       else
         fill();
     }
-    if (input_.done() && session_.outgoing().empty() && session_.welcomed() && !half_closed_) {
+    if (input_.done() && session_.outgoing().empty() && session_.ready() && !half_closed_) {
       shutdown(socket_.get(), SHUT_WR);
       half_closed_ = true;
     }
@@ -126,10 +163,13 @@ class Transfer {
     failure_ = *end;
   }
 
+  const IngestAddress address_;
   Fd socket_;
   LineInput input_;
   SendSession& session_;
   std::string failure_;
+  int64_t connected_ns_ = 0;
+  bool welcomed_ = false, silent_ = false;  ///< on this connection
   bool input_ready_ = false, input_failed_ = false, half_closed_ = false, closed_ = false;
 };
 
@@ -215,7 +255,7 @@ int send_files(const SendFlags& flags) {
   }
   Result<Fd> socket = connect_ingest(*address);
   if (!socket) return say("weir send: {}", socket.error().message), kUnreachable;
-  Transfer transfer(std::move(*socket), std::move(*input), session);
+  Transfer transfer(*address, std::move(*socket), std::move(*input), session);
   std::string failure = transfer.run();
   return report(flags, session, {std::move(failure), transfer.input_failed(), 0});
 }
@@ -250,8 +290,8 @@ void add_send(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"block", "drop"}).description(""));
   add_output_flag(*command, flags->output, {"text", "json"});
   command->footer(R"(Each refused record is reported as FILE:LINE: REASON at byte N: DETAIL.
-With --text the agent may go away and come back: what it has not acknowledged is sent again. The first
-Ctrl-C lets it read on to the end of the pipe, the second ends it.
+With --text, or --ack buffered or durable, the agent may go away and come back: what it has not acknowledged
+is sent again. With --text the first Ctrl-C lets it read on to the end of the pipe, the second ends it.
 Exit codes: 0 all taken, 1 some refused or dropped or a lower level granted than asked, 69 agent not reachable.
 
 Examples:

@@ -1,6 +1,7 @@
 #include "agent/cli/send_session.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "agent/cli/json_text.h"
@@ -98,7 +99,7 @@ void SendSession::take_agent_line(std::string_view line) {
   } else if (word == "welcome") {
     on_welcome(message);
   } else if (word == "nack") {
-    on_nack(count_of(message, "seq"));
+    on_nack();
   } else if (word == "bye") {
     failure_ = "the agent said goodbye: " + text_of(message, "reason");
   } else if (word == "error") {
@@ -110,8 +111,14 @@ void SendSession::take_agent_line(std::string_view line) {
   }
 }
 
+void SendSession::grant(std::string level) {
+  constexpr std::array<std::string_view, 4> levels{"none", "received", "buffered", "durable"};
+  const auto rank = [&](std::string_view name) { return std::ranges::find(levels, name); };
+  if (!welcomed_ || rank(level) < rank(granted_)) granted_ = std::move(level);
+}
+
 void SendSession::on_welcome(const nlohmann::json& message) {
-  granted_ = text_of(message, "ack");
+  grant(text_of(message, "ack"));
   if (std::string id = text_of(message, "client_id"); !id.empty()) client_id_ = std::move(id);
   if (const uint64_t max = count_of(member(message, "limits"), "record_bytes_max"); max > 0)
     record_bytes_max_ = max;
@@ -141,17 +148,18 @@ const SendSession::Pending* SendSession::pending_of(uint64_t seq) const {
 }
 
 void SendSession::on_reject(const nlohmann::json& message) {
-  const Pending* line = pending_of(count_of(message, "seq"));
-  if (!line) return;  // not one of ours
+  const uint64_t seq = count_of(message, "seq");
+  const Pending* line = pending_of(seq);
+  if (!line || seq <= refused_seq_) return;  // not one of ours, or known
+  refused_seq_ = seq;
   ++refused_;
   note({line->ordinal, line->file, line->line, text_of(message, "reason"), count_of(message, "offset"),
         text_of(message, "detail")});
 }
 
-/// Lines from `seq` on are thrown away by the agent until it hears hello again. An array is sent again as a
-/// whole: what was stored of it is recognised by its number.
-void SendSession::on_nack(uint64_t seq) {
-  if (seq > 0) on_ack(seq - 1);
+/// Some lines are thrown away by the agent until it hears hello again. All that is not acknowledged is sent
+/// again: what was stored of it is recognised by its number.
+void SendSession::on_nack() {
   nacked_ = true;
   nacked_ns_ = 0;
 }

@@ -57,7 +57,10 @@ class SendSession {
   const std::string& failure() const {
     return failure_;
   }  ///< what the agent said before closing; empty: nothing
+  /// The lowest level that a welcome has granted.
   const std::string& granted() const { return granted_; }
+  /// What is acknowledged survives the agent, so after its restart the rest may be sent again.
+  bool outlives_agent() const { return granted_ == "buffered" || granted_ == "durable"; }
   uint64_t sent() const { return numbered_ + refused_here_; }  ///< records read
   uint64_t refused() const { return refused_ + refused_here_; }
   uint64_t acknowledged() const { return acknowledged_; }
@@ -85,10 +88,11 @@ class SendSession {
   void hello(uint64_t next_seq);
   void hello_again();
   void take_agent_line(std::string_view line);
+  void grant(std::string level);
   void on_welcome(const nlohmann::json& message);
   void on_ack(uint64_t seq);
   void on_reject(const nlohmann::json& message);
-  void on_nack(uint64_t seq);
+  void on_nack();
   const Pending* pending_of(uint64_t seq) const;
   void refuse_here(const InputLine& line, std::string reason, std::string detail);
   void note(Refusal refusal);
@@ -99,6 +103,7 @@ class SendSession {
   int64_t nacked_ns_ = 0;
   uint64_t record_bytes_max_ = 256 << 10;
   uint64_t first_seq_ = 1, next_seq_ = 1, ordinal_ = 0;
+  uint64_t refused_seq_ = 0;  ///< the highest that was refused: what is sent again may be refused again
   uint64_t numbered_ = 0, acknowledged_ = 0, refused_ = 0, refused_here_ = 0;
   std::deque<Pending> pending_;
   uint64_t pending_bytes_ = 0;

@@ -139,6 +139,11 @@ void check_routes(const Node& tree, const Config& config, Report& report) {
 
 void check_sizes(const Node& tree, const Config& config, Report& report) {
   const int64_t record = config.limits.integer("record_bytes_max");
+  if (config.journal.text("type") == "disk" && config.journal.integer("max_bytes") < 8 << 20) {
+    const Node* written = find_path(tree, {"journal", "max_bytes"});
+    report.error(written ? written->where : tree.where, "journal.max_bytes",
+                 "must be at least 8MiB for a disk journal, which is made of segments of 1MiB or more");
+  }
   if (config.journal.integer("max_bytes") >= 2 * record) return;
   const Node* journal = find_path(tree, {"journal", "max_bytes"});
   const Node* limit = find_path(tree, {"limits", "record_bytes_max"});

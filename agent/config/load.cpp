@@ -9,6 +9,7 @@ namespace weir {
 namespace config {
 namespace {
 
+constexpr int64_t kDiskJournalBytes = int64_t(4) << 30;
 constexpr size_t kSocketPathMax = 107;  // sun_path less its zero byte
 
 /// Reads every section of a tree that has been merged and substituted. One per load.
@@ -28,6 +29,8 @@ class Loader {
     config_.drain_timeout_ns = plain.integer("drain_timeout");
     if (!plain.null("data_dir")) config_.data_dir = plain.text("data_dir");
     config_.journal = read_fixed(top, journal_section());
+    if (config_.journal.text("type") == "disk" && !find_path(tree_, {"journal", "max_bytes"}))
+      config_.journal.set("max_bytes", kDiskJournalBytes);
     config_.limits = read_fixed(top, limits_section());
     config_.clients = read_fixed(top, clients_section());
     config_.quarantine = read_fixed(top, quarantine_section());
@@ -136,6 +139,8 @@ class Loader {
   void fill_in_places() {
     if (const Node* listen = tree_.find("listen"); !listen || listen->is_null()) add_default_listener();
     if (config_.data_dir.empty()) config_.data_dir = place_or_error(default_data_dir(), "data_dir");
+    if (config_.journal.text("type") == "disk" && config_.journal.null("path"))
+      config_.journal.set("path", config_.data_dir + "/journal");
     if (config_.control_path.empty()) config_.control_path = default_control_path();
     if (config_.control_path.size() > kSocketPathMax) {
       const Node* written = find_path(tree_, {"control", "path"});

@@ -13,8 +13,6 @@ struct FutureWords {
 const std::vector<FutureWords>& future_words() {
   static const std::vector<FutureWords> table{
       {"", {"web", "sandbox"}},
-      {"journal", {"path"}},
-      {"journal.type", {"disk"}},
       {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
       {"sinks.*.type",
        {"otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd", "syslog",
@@ -63,14 +61,19 @@ const SectionType& journal_section() {
       {{.name = "type",
         .type = OptionType::choice,
         .default_text = "memory",
-        .sentence = "`memory` survives nothing and costs nothing.",
-        .choices = {"memory"}},
+        .sentence = "`memory` survives nothing and costs nothing; `disk` survives kill -9 and power cuts.",
+        .choices = {"memory", "disk"}},
+       {.name = "path",
+        .type = OptionType::path,
+        .sentence = "Directory of a `disk` journal, its own. Null: `data_dir/journal`.",
+        .nullable = true},
        {.name = "max_bytes",
         .type = OptionType::bytes,
         .default_text = "64MiB",
-        .sentence =
-            "Total size in bytes; when a sink lags this far behind, its `when_full` decides. At least twice "
-            "`limits.record_bytes_max`.",
+        .sentence = "Total size in bytes, where nothing is written `4GiB` for a `disk` journal; when a sink "
+                    "lags this far "
+                    "behind, its `when_full` decides. At least twice `limits.record_bytes_max`; `disk`: at "
+                    "least 8MiB.",
         .min = 1 << 20,
         .max = 1LL << 40}}};
   return section;

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <string_view>
 
 namespace weir {
 
@@ -10,5 +12,12 @@ enum class AckLevel {
   buffered,  ///< written to the journal's file: survives the death of this process
   durable,   ///< on the disk: survives the power going, too
 };
+inline constexpr size_t kAckLevelCount = 4;
+
+/// As in hello and welcome (interface.md section 2).
+constexpr std::string_view ack_level_name(AckLevel level) {
+  constexpr std::string_view names[kAckLevelCount] = {"none", "received", "buffered", "durable"};
+  return names[size_t(level)];
+}
 
 }  // namespace weir

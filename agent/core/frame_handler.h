@@ -20,8 +20,9 @@ namespace weir {
 
 /// taken: go on. pause: taken too, but end the turn now (after on_turn_end: read nothing until IntakeGate
 /// opens again). again: only a part of the frame (an array) was taken; end the turn, then hand the same frame
-/// over again.
-enum class Intake { taken, pause, again };
+/// over again. refused, of on_turn_end: the journal has failed; what waits is of producers that do not
+/// listen, what the others handed over was given back (Producer::given_back).
+enum class Intake { taken, pause, again, refused };
 
 /// Counters of one source (delivery.md section 2). Pipe thread only; others read a copy made on the pipe
 /// thread. received = accepted + rejected; accepted = journalled + dropped_by_rule + duplicate + disabled.
@@ -53,6 +54,7 @@ struct ClientState {
   pid_t pid = 0;
   uint64_t last_seq = 0;             ///< highest number disposed of, nothing missing below
   uint64_t gaps = 0;                 ///< numbers that never came
+  uint64_t dropped = 0;              ///< records it says it dropped itself
   int64_t last_seen_ns = 0;          ///< monotonic
   const void* owner = nullptr;       ///< the Producer that serves it now
   std::function<void()> taken_over;  ///< says bye to that connection
@@ -76,17 +78,25 @@ struct Producer {
   uint64_t next_seq = 0;                ///< the number of the next record; counted up by the handler
   uint64_t records = 0, rejected = 0;   ///< handed over on this connection; counted by the handler
   std::vector<RejectNote> rejects;  ///< filled by the handler for numbered clients, emptied by the session
+
+  /// It reads what it is told, and sends again what was given back.
+  bool listens() const { return client && level != AckLevel::none; }
+  /// After on_turn_end(), and when the gate has opened: what lies above client->last_seq was not taken, as if
+  /// it had never come, because the journal has failed.
+  bool given_back() const { return client && client->last_seq + 1 < next_seq; }
 };
 
 /// The first line of an acknowledged connection, checked for form.
 struct Hello {
   std::string client_id;  ///< empty: the handler makes one
   std::optional<uint64_t> next_seq;
-  std::function<void()> taken_over;  ///< called when another connection says hello with this client_id
+  std::function<void()> taken_over;     ///< called when another connection says hello with this client_id
+  AckLevel level = AckLevel::received;  ///< asked for
 };
 
 struct Welcome {
-  uint64_t last_seq = 0;  ///< highest already disposed of when the hello came
+  uint64_t last_seq = 0;                ///< highest already disposed of when the hello came
+  AckLevel level = AckLevel::received;  ///< granted: what was asked for, or level_max()
 };
 
 /// The pipeline as sources see it; also implemented by tests and the simulator. Everything on the pipe
@@ -105,7 +115,7 @@ class FrameHandler {
   virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
                             uint64_t length) = 0;
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all
-  /// frames.
+  /// frames that were not given back.
   virtual Intake on_turn_end(Producer& producer) = 0;
   /// What was handed over so far, for has_reached() and is_secured(): asked after on_turn_end() has answered
   /// taken.
@@ -116,9 +126,12 @@ class FrameHandler {
   virtual AckLevel level_max() const = 0;
   /// Is what lies before `mark` as safe as this agent makes it? (Journal::secured())
   virtual bool is_secured(uint64_t mark) const = 0;
-  /// Sets producer.client and producer.next_seq, tells the former owner. Error text is the reason word
-  /// (`not_yours`).
+  /// Sets producer.client, next_seq and level, tells the former owner. Between turns. Error text is the
+  /// reason word (`not_yours`).
   virtual Result<Welcome> on_hello(Producer& producer, Hello hello) = 0;
+  /// The next record has this number, whatever the last one had: what is left out is a gap, what comes again
+  /// a duplicate. Between turns.
+  virtual void on_jump(Producer& producer, uint64_t next_seq) = 0;
   /// The connection ended: forgets `taken_over` of its client, if it is still this connection's.
   virtual void on_close(Producer& producer) = 0;
   /// Policy of welcome and policy lines, as a JSON object (interface.md section 2).

@@ -35,6 +35,11 @@ class Connection {
     timer_.cancel();
     co_return std::chrono::steady_clock::now() < deadline;
   }
+  /// Until `deadline` or cancel(), whatever arrives.
+  asio::awaitable<void> sleep_until(TimePoint deadline) {
+    timer_.expires_at(deadline);
+    co_await timer_.async_wait(kAwait);
+  }
   /// Leaves it alone for so long, or until cancel(); what arrives meanwhile wakes nobody: each wake-up would
   /// cost the sender a system call's time.
   asio::awaitable<void> pause(std::chrono::nanoseconds time) {

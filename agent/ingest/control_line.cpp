@@ -1,15 +1,11 @@
 #include "agent/ingest/control_line.h"
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
-
-#include "agent/core/json.h"
 
 namespace weir {
 namespace {
 
-constexpr std::array<std::string_view, 4> kLevels{"none", "received", "buffered", "durable"};
 constexpr size_t kClientIdBytesMax = 256;
 constexpr size_t kControlBytesMax = 4096;
 
@@ -30,43 +26,11 @@ std::string_view behind_weir_key(std::string_view line) {
   return line;
 }
 
-Result<ControlLine> parse_hello(const nlohmann::json& object) {
-  ControlLine line;
-  line.kind = ControlLine::Kind::hello;
-  if (auto id = object.find("client_id"); id != object.end() && !id->is_null()) {
-    if (!id->is_string() || id->get_ref<const std::string&>().empty() ||
-        id->get_ref<const std::string&>().size() > kClientIdBytesMax)
-      return fail("bad_hello: client_id must be a string of 1 to 256 bytes");
-    line.hello.client_id = id->get<std::string>();
-  }
-  if (auto seq = object.find("next_seq"); seq != object.end() && !seq->is_null()) {
-    if (!seq->is_number_unsigned() || seq->get<uint64_t>() == 0 || seq->get<uint64_t>() > UINT64_MAX / 2)
-      return fail("bad_hello: next_seq must be an integer from 1 on");
-    line.hello.next_seq = seq->get<uint64_t>();
-  }
-  if (auto service = object.find("service");
-      service != object.end() && !service->is_null() && !service->is_string())
-    return fail("bad_hello: service must be a string");
-  if (auto level = object.find("ack"); level != object.end() && !level->is_null()) {
-    size_t n = 0;
-    while (n < kLevels.size() && *level != kLevels[n]) ++n;
-    if (n == kLevels.size()) return fail("unknown_level: ack must be none, received, buffered or durable");
-    // A journal in memory keeps no promise beyond the agent's own life.
-    line.level = std::min(AckLevel(n), AckLevel::received);
-  }
-  return line;
-}
+Request error(std::string text) { return {.kind = Request::Kind::error, .text = std::move(text)}; }
 
-}  // namespace
-
-bool is_control_line(std::string_view line) { return !behind_weir_key(line).empty(); }
-
-bool is_hello_line(std::string_view line) { return behind_weir_key(line).starts_with("\"hello\""); }
-
-Result<ControlLine> parse_control_line(std::string_view text) {
-  bool hello = is_hello_line(text);
-  if (text.size() > kControlBytesMax)
-    return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": longer than 4096 bytes");
+/// Text that is a JSON object without a key twice; else a word on what it is.
+Result<nlohmann::json> parse_object(std::string_view text) {
+  if (text.size() > kControlBytesMax) return fail("longer than 4096 bytes");
   std::set<std::string> keys;
   bool twice = false;
   auto note_keys = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
@@ -75,33 +39,81 @@ Result<ControlLine> parse_control_line(std::string_view text) {
     return true;
   };
   auto object = nlohmann::json::parse(text, note_keys, false);
-  if (twice) return fail(std::string(hello ? "bad_hello" : "unknown_control") + ": a key stands twice");
-  if (!object.is_object())
-    return fail(hello ? "bad_hello: not valid JSON" : "unknown_control: not valid JSON");
-  const auto& word = object["weir"];
-  if (word == "hello") return parse_hello(object);
-  ControlLine line;
-  if (word == "bye") return line;
-  if (word == "sync") {
-    line.kind = ControlLine::Kind::sync;
-    if (auto id = object.find("id"); id != object.end())
-      line.id = id->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    return line;
-  }
-  return fail("unknown_control: the words understood are hello, sync and bye");
+  if (twice) return fail("a key stands twice");
+  if (!object.is_object()) return fail("not a JSON object");
+  return object;
 }
 
-std::string_view first_word(std::string_view error) { return error.substr(0, error.find(':')); }
+/// What a hello says in lines and frames alike.
+Request parse_hello(const nlohmann::json& object) {
+  Request request{.kind = Request::Kind::hello};
+  Hello& hello = request.hello;
+  if (auto id = object.find("client_id"); id != object.end() && !id->is_null()) {
+    if (!id->is_string() || id->get_ref<const std::string&>().empty() ||
+        id->get_ref<const std::string&>().size() > kClientIdBytesMax)
+      return error("bad_hello: client_id must be a string of 1 to 256 bytes");
+    hello.client_id = id->get<std::string>();
+  }
+  if (auto seq = object.find("next_seq"); seq != object.end() && !seq->is_null()) {
+    if (!seq->is_number_unsigned() || seq->get<uint64_t>() == 0 || seq->get<uint64_t>() > kSeqMax)
+      return error("bad_hello: next_seq must be an integer from 1 on");
+    hello.next_seq = seq->get<uint64_t>();
+  }
+  if (auto service = object.find("service");
+      service != object.end() && !service->is_null() && !service->is_string())
+    return error("bad_hello: service must be a string");
+  if (auto level = object.find("ack"); level != object.end() && !level->is_null()) {
+    size_t n = 0;
+    while (n < kAckLevelCount && *level != ack_level_name(AckLevel(n))) ++n;
+    if (n == kAckLevelCount) return error("unknown_level: ack must be none, received, buffered or durable");
+    hello.level = AckLevel(n);
+  }
+  return request;
+}
 
-std::string welcome_line(const ControlLine& line, const Producer& producer, const Welcome& welcome,
-                         size_t record_bytes_max, const std::string& policy) {
-  std::string out = "{\"weir\":\"welcome\",\"proto\":[1,0],\"client_id\":";
-  json::append_quoted(out, producer.client->identity->client_id);
-  out += ",\"ack\":\"" + std::string(kLevels[size_t(line.level)]) + "\"";
-  out += ",\"last_seq\":" + std::to_string(welcome.last_seq);
-  out += ",\"limits\":{\"record_bytes_max\":" + std::to_string(record_bytes_max) + "}";
-  out += ",\"policy\":" + policy + "}\n";
-  return out;
+/// `proto`, the version the client would like, and `min`, the lowest it can speak: ours is 1.
+bool speaks_our_version(const nlohmann::json& object, bool& well_formed) {
+  auto proto = object.find("proto"), min = object.find("min");
+  const bool has_proto = proto != object.end(), has_min = min != object.end();
+  well_formed = (!has_proto || (proto->is_array() && proto->size() == 2 && (*proto)[0].is_number_unsigned() &&
+                                (*proto)[1].is_number_unsigned())) &&
+                (!has_min || min->is_number_unsigned());
+  if (!well_formed) return false;
+  const uint64_t highest = has_proto ? (*proto)[0].get<uint64_t>() : 1;
+  return highest >= 1 && (has_min ? min->get<uint64_t>() : highest) <= 1;
+}
+
+}  // namespace
+
+bool is_control_line(std::string_view line) { return !behind_weir_key(line).empty(); }
+
+bool is_hello_line(std::string_view line) { return behind_weir_key(line).starts_with("\"hello\""); }
+
+Request parse_control_line(std::string_view text) {
+  const std::string word = is_hello_line(text) ? "bad_hello" : "unknown_control";
+  const auto object = parse_object(text);
+  if (!object) return error(word + ": " + object.error().message);
+  const auto& name = object->at("weir");
+  if (name == "hello") return parse_hello(*object);
+  if (name == "bye") return {.kind = Request::Kind::bye};
+  if (name == "sync") {
+    Request request{.kind = Request::Kind::sync, .text = "null"};
+    if (auto id = object->find("id"); id != object->end())
+      request.text = id->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return request;
+  }
+  return error("unknown_control: the words understood are hello, sync and bye");
+}
+
+Request parse_hello_frame(std::string_view payload) {
+  const auto object = parse_object(payload);
+  if (!object) return error("bad_hello: " + object.error().message);
+  bool well_formed;
+  if (!speaks_our_version(*object, well_formed))
+    return error(well_formed ? "bad_version: this agent speaks version 1 of the framed protocol; "
+                               "newline-delimited JSON is understood by all"
+                             : "bad_hello: proto must be [MAJOR,MINOR], min a number");
+  return parse_hello(*object);
 }
 
 }  // namespace weir

@@ -88,7 +88,13 @@ std::string basic_header(const Settings& s) {
 HttpSession::HttpSession(IngestContext& context, FrameHandler& handler, std::unique_ptr<ByteStream> stream,
                          Producer producer, const Settings& settings)
     : Session(context, handler, std::move(stream), std::move(producer)), body_bytes_(context.body_bytes) {
+  producer_.level = AckLevel::durable;  // somebody waits for the answer
   reconfigure(settings);
+}
+
+void HttpSession::on_progress() {
+  unlink();
+  connection_.cancel();
 }
 
 void HttpSession::reconfigure(const Settings& settings) {
@@ -389,10 +395,11 @@ HttpSession::Answer HttpSession::counts(unsigned status, const Taken& taken, boo
                       ",\"duplicate\":" + (duplicate ? "true" : "false") + "}\n"};
 }
 
-/// False: the session is to end.
+/// Or until the journal has got on. False: the session is to end.
 asio::awaitable<bool> HttpSession::pause(std::chrono::milliseconds time) {
-  asio::steady_timer timer(context_.io, time);
-  co_await timer.async_wait(kAwait);
+  context_.waiting.add(*this);
+  co_await connection_.sleep_until(steady_clock::now() + time);
+  unlink();
   co_return !stopped_;
 }
 

@@ -43,6 +43,7 @@ class HttpSession final : public Session {
               Producer producer, const Settings& settings);
   ~HttpSession() override { hold(0); }
   void reconfigure(const Settings& settings) override;
+  void on_progress() override;
 
  private:
   using Parser = boost::beast::http::request_parser<GrowingBody>;

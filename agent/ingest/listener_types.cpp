@@ -10,8 +10,8 @@
 
 #include "agent/core/socket_path.h"
 #include "agent/ingest/http_session.h"
-#include "agent/ingest/line_session.h"
 #include "agent/ingest/listener.h"
+#include "agent/ingest/stream_session.h"
 
 namespace weir {
 namespace {
@@ -229,12 +229,12 @@ const std::vector<ListenerType>& listener_types() {
        "path",
        open_unix_listener,
        change_unix_listener,
-       make_session<LineSession>},
+       make_session<StreamSession>},
       {{"tcp", {}, "A TCP port, with TLS where `tls` is given.", with_network({kBind}), validate_network},
        "bind",
        open_tcp_listener,
        nullptr,
-       make_session<LineSession>},
+       make_session<StreamSession>},
       {{"http",
         {},
         "HTTP and HTTPS: takes what the `http` sink of another agent sends, and NDJSON or a JSON array from "

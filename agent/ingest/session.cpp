@@ -77,9 +77,8 @@ asio::awaitable<bool> Session::handshake() {
 }
 
 asio::awaitable<void> Session::end_turn() {
-  if (handler_.on_turn_end(producer_) == Intake::taken) co_return;
-  context_.gate.close();
-  while (!context_.gate.is_open() && !stopped_) co_await context_.gate.wait();
+  context_.gate.set(handler_.on_turn_end(producer_));
+  while (!context_.gate.is_open_to(producer_) && !stopped_) co_await context_.gate.wait();
 }
 
 }  // namespace weir

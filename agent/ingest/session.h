@@ -7,8 +7,9 @@
 #include "agent/core/options.h"
 #include "agent/ingest/connection.h"
 #include "agent/ingest/idempotency_keys.h"
-#include "agent/ingest/line_reader.h"
+#include "agent/ingest/input_buffer.h"
 #include "agent/ingest/uid_shares.h"
+#include "agent/ingest/waiting_list.h"
 
 namespace weir {
 
@@ -21,11 +22,13 @@ struct IngestContext {
   IdempotencyKeys keys = {};
   /// Of HTTP requests, held by all sessions; theirs too, because they may outlive the context.
   std::shared_ptr<size_t> body_bytes = std::make_shared<size_t>(0);
+  /// Told when the journal has got on.
+  WaitingList waiting = {};
 };
 
 /// One accepted connection: one coroutine, which keeps it alive. Pipe thread only; start(), drain(), stop()
 /// and push_policy() come from the listener.
-class Session : public std::enable_shared_from_this<Session> {
+class Session : public std::enable_shared_from_this<Session>, public Waiter {
  public:
   Session(IngestContext& context, FrameHandler& handler, std::unique_ptr<ByteStream> stream,
           Producer producer);
@@ -45,7 +48,7 @@ class Session : public std::enable_shared_from_this<Session> {
  protected:
   /// The connection's whole life after the TLS handshake.
   virtual asio::awaitable<void> serve() = 0;
-  /// After on_turn_end() has answered pause: until the journal has taken what was handed over, or stop().
+  /// Until the journal has taken what was handed over, has given it back, or stop().
   asio::awaitable<void> end_turn();
 
   IngestContext& context_;

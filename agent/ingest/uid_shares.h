@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 
-#include "agent/ingest/line_reader.h"
+#include "agent/ingest/input_buffer.h"
 
 namespace weir {
 

@@ -24,7 +24,8 @@ struct Checkpoint {
   std::map<std::string, CursorRecord> cursors;
 };
 
-/// Two files, so that one of them is always whole: the last that is known to be on the disk is not written to.
+/// Two files, so that one of them is always whole: the last that is known to be on the disk is not written
+/// to.
 class CheckpointFiles {
  public:
   /// `directory` is the journal's. `io` outlives it.

@@ -40,7 +40,8 @@ std::array<std::array<uint32_t, 256>, 4> make_shift_tables() {
 }
 
 /// Three lanes at a time: the instruction takes a new operand each cycle, but answers after three.
-__attribute__((target("sse4.2"))) uint32_t by_instruction(uint32_t crc, const unsigned char* p, size_t bytes) {
+__attribute__((target("sse4.2"))) uint32_t by_instruction(uint32_t crc, const unsigned char* p,
+                                                          size_t bytes) {
   static const auto shift = make_shift_tables();
   const auto over_lane = [&](uint64_t c) {
     return shift[0][c & 0xff] ^ shift[1][c >> 8 & 0xff] ^ shift[2][c >> 16 & 0xff] ^ shift[3][c >> 24 & 0xff];

@@ -22,7 +22,10 @@ constexpr uint64_t kSyncBytes = 8 << 20;
 constexpr int64_t kSyncAge = 1 * kSecond;
 constexpr int64_t kCheckpointSpacing = 100 * kMillisecond, kDurableCheckpointSpacing = 5 * kSecond;
 constexpr int64_t kParkedMax = 24 * 3600 * kSecond;
-constexpr uint64_t kTailBytesMax = 16 << 20, kUnsyncedBytesMax = 32 << 20;
+constexpr uint64_t kTailBytesMax = 16 << 20, kWaitingBytesMax = 32 << 20;
+/// Of what is written, but not durable, and nobody waits for that.
+constexpr uint64_t kUnsyncedBytesMax = 1 << 30;
+constexpr size_t kUnsyncedAppendsMax = 100'000;
 constexpr uint64_t kWindowBytes = 1 << 20;
 constexpr auto kLookAgain = std::chrono::milliseconds(50);
 
@@ -43,26 +46,29 @@ DiskJournal::~DiskJournal() {
     if (thread->joinable()) thread->join();
   }
   file_.reset();
-  for (int fd : {lock_fd_, directory_fd_})
-    if (fd >= 0) io_.close(fd);
+  io_.close(directory_fd_);
+  for (int fd : lock_fds_) io_.close(fd);
 }
 
-// --- what is appended ---------------------------------------------------------------------------------------
+// --- what is appended
+// ---------------------------------------------------------------------------------------
 
-/// Lets go of what is durable when memory gets short. False: too much of it is not.
+/// Lets go of what is safe when memory gets short. False: too much of it is not.
 bool DiskJournal::can_hold(size_t bytes) {
   const uint64_t tail_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kTailBytesMax);
-  const uint64_t unsynced_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kUnsyncedBytesMax);
+  const uint64_t waiting_max = std::clamp<uint64_t>(bytes_max_ / 4, block_bytes(), kWaitingBytesMax);
+  const Position safe = durable_is_wanted() ? synced_.position : written_.position;
   const auto held = [&] { return held_bytes_ + appends_.size() * sizeof(Append) + bytes; };
   while (held() > tail_max && !entries_.empty()) {
     const Block* front = entries_.front().block.get();
     const auto behind =
         std::ranges::find_if(entries_, [&](const TailEntry& e) { return e.block.get() != front; });
     const Position end = behind == entries_.end() ? position_ : behind->before.position;
-    if (end > synced_.position) break;
+    if (end > safe) break;
     pop_front_block();
   }
-  return entries_.empty() || held() <= tail_max + unsynced_max;
+  return entries_.empty() || (held() <= tail_max + waiting_max &&
+                              unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
 }
 
 bool DiskJournal::room_for_wanted() {
@@ -96,10 +102,10 @@ AppendResult DiskJournal::append(Transaction& t) {
     if (t.level == AckLevel::durable) durable_wanted_mark_ = mark_;
     Append* last = appends_.size() > closed_appends_ ? &appends_.back() : nullptr;
     if (last && !last->client.client && !t.client.client && last->bytes < kWriteAtOnceBytes) {
-      last->end = position_, last->mark = mark_, last->bytes += uint32_t(lines);
+      last->end = position_, last->mark = mark_, last->bytes += lines;
     } else {
       const int64_t seen_ns = t.client.client ? clock_.wall_ns() : 0;
-      appends_.push_back({position_, mark_, uint32_t(lines), std::move(t.client), seen_ns});
+      appends_.push_back({position_, mark_, lines, std::move(t.client), seen_ns});
     }
     t.block.reset();
     if (first || (before < kWriteAtOnceBytes && unwritten_bytes_ >= kWriteAtOnceBytes))
@@ -200,11 +206,19 @@ std::vector<RememberedClient> DiskJournal::remembered_clients() {
   return std::move(recovered_clients_);
 }
 
+std::vector<std::string> DiskJournal::waiting_places() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& [name, record] : parked_) names.push_back(name);
+  return names;
+}
+
 void DiskJournal::set_client_limits(int64_t memory_ns, size_t clients_max) {
   client_memory_ns_ = memory_ns, clients_max_ = clients_max;
 }
 
-// --- what is read -------------------------------------------------------------------------------------------
+// --- what is read
+// -------------------------------------------------------------------------------------------
 
 Boundary DiskJournal::oldest() const {
   if (!segments_.empty()) return segments_.front().first;
@@ -223,8 +237,10 @@ bool DiskJournal::restore(TailCursor& cursor) {
   if (!cursor.kept_) return false;
   const auto found = parked_.find(cursor.name_);
   if (found == parked_.end()) {
-    if (checkpoint_lost_) cursor.place_.at = oldest();
-    else return false;
+    if (checkpoint_lost_)
+      cursor.place_.at = oldest();
+    else
+      return false;
   } else {
     const StreamSet streams = cursor.place_.stretches.back().streams;
     cursor.place_ = std::move(found->second.committed);
@@ -326,11 +342,12 @@ void DiskJournal::note_damage(Position begin, Position end, const std::string& s
     for (Segment& s : segments_)
       if (s.name == segment) s.damaged = true;
   }
-  log::error("journal: records {} to {} of {} are lost: {}; `weir fsck {}` tells more", begin, end - 1, segment,
-             what, options_.path);
+  log::error("journal: records {} to {} of {} are lost: {}; `weir fsck {}` tells more", begin, end - 1,
+             segment, what, options_.path);
 }
 
-// --- threads ------------------------------------------------------------------------------------------------
+// --- threads
+// ------------------------------------------------------------------------------------------------
 
 void DiskJournal::changed() {
   bool pump_now;
@@ -359,8 +376,9 @@ void DiskJournal::pump() {
 
 int64_t DiskJournal::write_due_ns() const {
   if (!unwritten()) return INT64_MAX;
-  const int64_t due =
-      unwritten_bytes_ >= kWriteAtOnceBytes ? 0 : std::max(first_unwritten_ns_, last_write_ns_ + kWriteSpacing);
+  const int64_t due = unwritten_bytes_ >= kWriteAtOnceBytes
+                          ? 0
+                          : std::max(first_unwritten_ns_, last_write_ns_ + kWriteSpacing);
   return std::max(due, retry_at_ns_);
 }
 
@@ -383,16 +401,17 @@ void DiskJournal::writer(std::stop_token stop) {
 }
 
 bool DiskJournal::sync_due(int64_t now_ns) const {
-  if (!file_ || written_appends_ == 0) return false;
-  return durable_wanted_mark_ > synced_mark_ || durable_wanted_ > synced_.position ||
-         unsynced_bytes_ - unwritten_bytes_ >= kSyncBytes || now_ns - first_unsynced_ns_ >= kSyncAge;
+  if ((!file_ && sealed_.empty()) || written_appends_ == 0) return false;
+  return durable_is_wanted() || unsynced_bytes_ - unwritten_bytes_ >= kSyncBytes ||
+         written_appends_ >= kUnsyncedAppendsMax || now_ns - first_unsynced_ns_ >= kSyncAge;
 }
 
 void DiskJournal::syncer(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     const int64_t now = clock_.monotonic_ns();
-    const bool sync_now = sync_due(now), checkpoint_now = dirty_ && now - checkpoint_ns_ >= kCheckpointSpacing;
+    const bool sync_now = sync_due(now),
+               checkpoint_now = dirty_ && now - checkpoint_ns_ >= kCheckpointSpacing;
     if (sync_now || checkpoint_now) {
       lock.unlock();
       if (sync_now) sync();
@@ -406,7 +425,8 @@ void DiskJournal::syncer(std::stop_token stop) {
   }
 }
 
-// --- checkpoint ---------------------------------------------------------------------------------------------
+// --- checkpoint
+// ---------------------------------------------------------------------------------------------
 
 Checkpoint DiskJournal::make_checkpoint() {
   std::lock_guard lock(mutex_);

@@ -20,19 +20,21 @@
 namespace weir {
 
 struct DiskJournalOptions {
-  std::string path;             ///< its directory; made (0700) with the one above it
-  std::string quarantine;       ///< where damaged files go; made when first needed
-  uint64_t bytes_max = 0;       ///< of all segments together
-  uint64_t segment_bytes = 0;   ///< 0: by delivery.md section 4 rule 2
-  std::string boot_id = {};     ///< empty: the kernel's
+  std::string path;            ///< its directory; made (0700) with the one above it
+  std::string data_dir = {};   ///< locked, too, when given
+  std::string quarantine;      ///< where damaged files go; made when first needed
+  uint64_t bytes_max = 0;      ///< of all segments together
+  uint64_t segment_bytes = 0;  ///< 0: by delivery.md section 4 rule 2
+  std::string boot_id = {};    ///< empty: the kernel's
   /// Who writes and syncs: threads of its own; whoever calls the step functions (simulator); each call that
   /// leaves something to do, before it returns (tests).
   enum class Work { by_threads, by_hand, at_once } work = Work::by_threads;
 };
 
-/// The journal that survives (delivery.md sections 2 to 4, docs/journal-format.md). What is appended is in the
-/// tail in memory at once; one thread writes it to the active segment, a second one syncs that and keeps the
-/// checkpoint. Cursors see what is written. Nothing leaves memory before the sync that covers it.
+/// The journal that survives (delivery.md sections 2 to 4, docs/journal-format.md). What is appended is in
+/// the tail in memory at once; one thread writes it to the active segment, a second one syncs that and keeps
+/// the checkpoint. Cursors see what is written. What somebody waits for as `durable` leaves memory only after
+/// the sync that covers it; anything else when it is written (docs/decisions/0012-disk-journal.md).
 class DiskJournal final : public TailJournal {
  public:
   /// Makes or opens it. Damage is no error: it is counted, said, and stepped over. An error: another process
@@ -51,6 +53,7 @@ class DiskJournal final : public TailJournal {
   bool settle(int64_t deadline_ns) override;
   void on_progress(std::function<void()> callback) override;
   std::vector<RememberedClient> remembered_clients() override;
+  std::vector<std::string> waiting_places() const override;
   void set_client_limits(int64_t memory_ns, size_t clients_max) override;
   JournalStatus status() const override;
   void set_bytes_max(uint64_t bytes_max) override;
@@ -81,11 +84,18 @@ class DiskJournal final : public TailJournal {
     Io& io;
     const int fd;
   };
+  /// A segment that is full, but not durable yet.
+  struct Sealed {
+    std::shared_ptr<File> file;
+    Boundary end;
+    size_t appends = 0;   ///< of appends_, from the first on
+    bool failed = false;  ///< a sync of it has failed already
+  };
   /// One append that is not durable yet.
   struct Append {
     Position end = 0;
     uint64_t mark = 0;
-    uint32_t bytes = 0;
+    uint64_t bytes = 0;
     ClientMark client;
     int64_t seen_ns = 0;
   };
@@ -102,12 +112,12 @@ class DiskJournal final : public TailJournal {
   };
   struct Tape;
 
-  DiskJournal(DiskJournalOptions options, std::string uuid, int lock_fd, int directory_fd, Io& io,
-              const Clock& clock);
+  DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
+              Io& io, const Clock& clock);
   // At the start (disk_recovery.cpp).
   /// A transaction as it was found, without its lines.
   struct Found {
-    uint64_t offset = 0, end_offset = 0;
+    uint64_t end_offset = 0;
     Boundary before, end;
     Position synced = 0;
     uint32_t index = 0, flags = 0;
@@ -116,11 +126,11 @@ class DiskJournal final : public TailJournal {
   Result<void> recover();
   void find_segments();
   bool identify(Segment& segment);
-  std::vector<Found> scan(const Segment& segment, std::vector<SegmentReader::Range>& damaged, uint64_t& end_of_data);
-  void recover_last(const Checkpoint& known);
+  std::vector<Found> scan(const Segment& segment, uint64_t& end_of_data);
+  void recover_end(const Checkpoint& known);
   void recover_rest();
-  void recover_clients(const std::vector<Found>& last, Position durable);
-  void take_back(const Segment& segment, const std::vector<Found>& found, Position from, bool written);
+  void recover_clients(const std::vector<Found>& last);
+  void take_back(const Segment& segment, const std::vector<Found>& found);
   void quarantine_file(const std::string& name, const std::string& why);
   int open_segment(const Segment& segment);
 
@@ -133,14 +143,17 @@ class DiskJournal final : public TailJournal {
   bool keeps_cursors() const override { return true; }
   void park(TailCursor& cursor) override;
   // And without it.
-  Result<void> load(Position from, std::vector<TailEntry>& window, std::unique_ptr<TapePlace>& place) override;
+  Result<void> load(Position from, std::vector<TailEntry>& window,
+                    std::unique_ptr<TapePlace>& place) override;
   void changed() override;
   bool checkpoint(bool durable) override;
   bool wait_durable(Position upto, std::stop_token stop) override;
 
   bool can_hold(size_t bytes);
   bool unwritten() const { return written_appends_ < appends_.size(); }
-  bool unsynced() const { return !appends_.empty() && written_appends_ > 0; }
+  bool durable_is_wanted() const {
+    return durable_wanted_mark_ > synced_mark_ || durable_wanted_ > synced_.position;
+  }
   std::vector<Run> collect();
   bool write_some(std::vector<Run>& runs, size_t& done, Boundary& at, uint64_t epoch);
   bool write_all(int fd, std::vector<iovec>& parts, uint64_t offset);
@@ -152,8 +165,11 @@ class DiskJournal final : public TailJournal {
   bool free_oldest();
   void wait_for_room(const char* why);
   bool sync();
+  bool sync_sealed();
+  void on_durable(const Boundary& upto, size_t appends);
   void abandon_file();
-  void on_sync_failed(int error);
+  void on_sync_failed(int error, const std::shared_ptr<File>& file);
+  void count_sync_failure(int error);
   void on_write_failed(int error, const std::string& what);
   void remember_client(const Append& append);
   void note_damage(Position begin, Position end, const std::string& segment, const char* what);
@@ -168,52 +184,54 @@ class DiskJournal final : public TailJournal {
   const DiskJournalOptions options_;
   Io& io_;
   const Clock& clock_;
-  int lock_fd_ = -1, directory_fd_ = -1;
+  std::vector<int> lock_fds_;
+  const int directory_fd_;
   std::string boot_id_;
 
   // Under mutex_.
   std::deque<Segment> segments_;
   Boundary visible_, written_, synced_;
   uint64_t mark_ = 0, written_mark_ = 0, synced_mark_ = 0;
-  std::deque<Append> appends_;      ///< from synced_ on
-  size_t written_appends_ = 0;      ///< of them lie in the file
+  std::deque<Append> appends_;  ///< from synced_ on
+  size_t written_appends_ = 0;  ///< of them lie in the file
   uint64_t unwritten_bytes_ = 0, unsynced_bytes_ = 0;
   int64_t first_unwritten_ns_ = 0, first_unsynced_ns_ = 0, last_write_ns_ = 0;
-  Position durable_wanted_ = 0;     ///< a reader waits for it
+  Position durable_wanted_ = 0;  ///< a reader waits for it
   uint64_t durable_wanted_mark_ = 0;
-  uint64_t epoch_ = 0;              ///< counts how often written_ went back
+  uint64_t epoch_ = 0;  ///< counts how often written_ went back
   std::string state_ = "ok", error_;
   int64_t retry_at_ns_ = 0;
-  int sync_failures_ = 0;           ///< in a row
+  int sync_failures_ = 0;  ///< in a row
   uint64_t fsync_errors_ = 0, torn_bytes_ = 0, damaged_records_ = 0;
-  std::set<Position> damage_;       ///< where ranges of damaged records begin
+  std::set<Position> damage_;  ///< where ranges of damaged records begin
   std::map<std::string, CursorRecord> parked_;
-  bool checkpoint_lost_ = false;    ///< no place of any cursor is known
+  bool checkpoint_lost_ = false;  ///< no place of any cursor is known
   bool same_boot_ = true;
-  bool dirty_ = false;              ///< a cursor has moved since the last checkpoint
+  bool dirty_ = false;  ///< a cursor has moved since the last checkpoint
   int64_t checkpoint_ns_ = 0, durable_checkpoint_ns_ = 0;
   std::function<void()> on_progress_;
-  size_t closed_appends_ = 0;       ///< of appends_ are not added to any more
-  bool blocked_ = false;            ///< the writer waits for cursors to go on
+  size_t closed_appends_ = 0;  ///< of appends_ are not added to any more
+  bool blocked_ = false;       ///< the writer waits for cursors to go on
   uint64_t next_sequence_ = 1;
   bool pumping_ = false;
   std::condition_variable_any writer_wake_, syncer_wake_, durable_;
 
-  std::shared_ptr<File> file_;      ///< of segments_.back(); null: a new one is begun with the next write
-  uint64_t offset_ = 0, capacity_ = 0, synced_offset_ = 0;
+  std::deque<Sealed> sealed_;
+  std::shared_ptr<File> file_;  ///< of segments_.back(); null: a new one is begun with the next write
+  uint64_t offset_ = 0, capacity_ = 0;
   uint32_t next_index_ = 0;
-  bool rewriting_ = false;          ///< the next segment holds again what the last one holds
+  bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
-  std::mutex sync_mutex_;           ///< one sync at a time; before mutex_
+  std::mutex sync_mutex_;                                      ///< one sync at a time; before mutex_
   std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under sync_mutex_
   std::vector<RememberedClient> recovered_clients_;
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
   std::atomic<size_t> clients_max_ = 100'000;
 
-  std::mutex checkpoint_mutex_;     ///< before mutex_
+  std::mutex checkpoint_mutex_;  ///< before mutex_
   CheckpointFiles checkpoint_files_;
 
-  std::jthread writer_, syncer_;    // last: they use the rest
+  std::jthread writer_, syncer_;  // last: they use the rest
 };
 
 }  // namespace weir

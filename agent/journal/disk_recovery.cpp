@@ -85,23 +85,34 @@ bool make_directory(Io& io, const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io, const Clock& clock) {
+Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io,
+                                                       const Clock& clock) {
   const std::string& path = options.path;
   const size_t slash = path.rfind('/');
-  if (slash != path.npos && slash > 0) make_directory(io, path.substr(0, slash));
-  if (!make_directory(io, path)) return fail(why("cannot make the journal's directory " + path));
-  struct stat st;
-  if (io.lstat(path, &st) != 0) return fail(why("cannot look at " + path));
-  if (!S_ISDIR(st.st_mode)) return fail(path + " is not a directory; give another journal.path");
-  if (st.st_uid != geteuid()) return fail(path + " belongs to another user; give another journal.path");
-  auto lock = lock_directory(io, path);
-  if (!lock) return tl::unexpected(lock.error());
-  const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (directory < 0) {
-    const Error error = fail(why("cannot open " + path)).value();
-    io.close(*lock);
-    return tl::unexpected(error);
+  std::vector<int> locks;
+  const auto give_up = [&](std::string text) {
+    for (int fd : locks) io.close(fd);
+    return fail(std::move(text));
+  };
+  if (!options.data_dir.empty()) {
+    if (!make_directory(io, options.data_dir))
+      return fail(why("cannot make the data directory " + options.data_dir));
+    auto lock = lock_directory(io, options.data_dir);
+    if (!lock) return tl::unexpected(lock.error());
+    locks.push_back(*lock);
   }
+  if (slash != path.npos && slash > 0) make_directory(io, path.substr(0, slash));
+  if (!make_directory(io, path))
+    return give_up(why("cannot make the journal's directory " + path));
+  struct stat st;
+  if (io.lstat(path, &st) != 0) return give_up(why("cannot look at " + path));
+  if (!S_ISDIR(st.st_mode)) return give_up(path + " is not a directory; give another journal.path");
+  if (st.st_uid != geteuid()) return give_up(path + " belongs to another user; give another journal.path");
+  auto lock = lock_directory(io, path);
+  if (!lock) return give_up(lock.error().message);
+  locks.push_back(*lock);
+  const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (directory < 0) return give_up(why("cannot open " + path));
   Identity identity = read_identity(io, directory);
   // From here on the journal closes what was opened.
   const bool made = identity.format == 0;
@@ -112,17 +123,18 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     std::ranges::sort(names, std::ranges::greater());
     for (const std::string& name : names) {
       SegmentHeader header;
-      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header)) continue;
+      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header))
+        continue;
       uuid = header.journal_uuid;
       identity.format = header.format;
       break;
     }
   }
   std::unique_ptr<DiskJournal> journal(
-      new DiskJournal(std::move(options), uuid, *lock, directory, io, clock));
+      new DiskJournal(std::move(options), uuid, std::move(locks), directory, io, clock));
   if (identity.format > kJournalFormat)
-    return fail("the journal in " + journal->options_.path + " has format " + std::to_string(identity.format) +
-                ", this weir knows " + std::to_string(kJournalFormat) +
+    return fail("the journal in " + journal->options_.path + " has format " +
+                std::to_string(identity.format) + ", this weir knows " + std::to_string(kJournalFormat) +
                 "; run the newer weir, or give another journal.path");
   if (made)
     if (auto written = write_identity(io, directory, journal->options_.path, uuid, clock.wall_ns()); !written)
@@ -142,13 +154,13 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   return journal;
 }
 
-DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, int lock_fd, int directory_fd, Io& io,
-                         const Clock& clock)
+DiskJournal::DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds,
+                         int directory_fd, Io& io, const Clock& clock)
     : TailJournal(std::move(uuid), options.bytes_max),
       options_(std::move(options)),
       io_(io),
       clock_(clock),
-      lock_fd_(lock_fd),
+      lock_fds_(std::move(lock_fds)),
       directory_fd_(directory_fd),
       boot_id_(options_.boot_id.empty() ? kernel_boot_id() : options_.boot_id),
       checkpoint_files_(io, options_.path) {}
@@ -166,16 +178,17 @@ Result<void> DiskJournal::recover() {
     for (auto& [name, record] : parked_) record.committed = record.secured;
   find_segments();
   checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
-  if (!segments_.empty()) recover_last(known);
+  if (!segments_.empty()) recover_end(known);
   // Positions that were seen by anyone are never used again.
   if (known.written > position_) {
-    const bool durable = !unwritten() && sync();
     note_damage(position_, known.written, options_.path, "their segment is missing, or was not on the disk");
-    if (durable) {
-      while (!entries_.empty()) pop_front_block();
-      file_.reset();
+    if (!unwritten()) {
       position_ = known.written, totals_ = known.written_totals;
-      visible_ = written_ = synced_ = {position_, totals_};
+      visible_ = written_ = {position_, totals_};
+      if (appends_.empty())
+        synced_ = written_;
+      else
+        appends_.back().end = position_, sealed_.back().end = written_;
     }
   }
   return {};
@@ -238,7 +251,8 @@ void DiskJournal::find_segments() {
     bool empty = fd >= 0;
     if (fd >= 0) {
       SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
-      empty = reader.end_of_data() <= kSegmentHeaderBytes && reader.header().find_first_not_of('\0') == std::string_view::npos;
+      empty = reader.end_of_data() <= kSegmentHeaderBytes &&
+              reader.header().find_first_not_of('\0') == std::string_view::npos;
     }
     if (empty)
       io_.unlinkat(directory_fd_, name);
@@ -250,23 +264,22 @@ void DiskJournal::find_segments() {
     const bool twice = !segments_.empty() && segments_.back().sequence == s.sequence;
     const bool backwards = !segments_.empty() && segments_.back().first.position > s.first.position;
     if (twice || backwards)
-      quarantine_file(s.name, twice ? "another file holds the same segment" : "its records do not follow those before");
+      quarantine_file(
+          s.name, twice ? "another file holds the same segment" : "its records do not follow those before");
     else
       segments_.push_back(std::move(s));
   }
 }
 
-std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment,
-                                                  std::vector<SegmentReader::Range>& damaged,
-                                                  uint64_t& end_of_data) {
+std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment, uint64_t& end_of_data) {
   std::vector<Found> found;
   const int fd = open_segment(segment);
   if (fd < 0) return found;
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
   while (reader.next(t)) {
-    Found f{t.offset, t.end_offset(), t.header.before, t.header.before, t.header.synced, t.header.index,
-            t.header.flags, decode_marks(t.marks)};
+    Found f{t.end_offset(), t.header.before, t.header.before,      t.header.synced,
+            t.header.index, t.header.flags,  decode_marks(t.marks)};
     f.end.position += t.header.records;
     for (uint32_t n = 0; n < t.header.records; ++n) {
       const IndexEntry e = index_entry(t.index, n);
@@ -274,99 +287,110 @@ std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment,
     }
     found.push_back(std::move(f));
   }
-  damaged = reader.damaged();
   end_of_data = reader.end_of_data();
   return found;
 }
 
-/// The end of the journal, its clients, and what is in its last segment but perhaps not on the disk.
-void DiskJournal::recover_last(const Checkpoint& known) {
-  Segment& last = segments_.back();
-  std::vector<SegmentReader::Range> damaged;
-  uint64_t end_of_data = 0;
-  std::vector<Found> found = scan(last, damaged, end_of_data);
-  Position durable = std::max(last.first.position, known.synced);
-  for (const Found& f : found) durable = std::max(durable, f.synced);
-  // After a power cut: behind what was synced any write may be missing, so nothing behind the first hole counts;
-  // its sender was not told that it is safe. In any other case a hole is damage.
-  Boundary end = last.first;
-  size_t kept = 0;
-  for (; kept < found.size(); ++kept) {
-    const bool hole = found[kept].before.position != end.position ||
-                      found[kept].index != (kept == 0 ? 0 : found[kept - 1].index + 1);
-    if (!same_boot_ && hole && end.position >= durable) break;
-    end = found[kept].end;
+/// Finds where the journal ends, and what its clients have sent. After a power cut any write behind the last
+/// sync may be missing, so nothing behind the first hole there counts: its sender was not told that it is
+/// safe. In any other case a hole is damage, and what lies behind it is good.
+void DiskJournal::recover_end(const Checkpoint& known) {
+  size_t begin = segments_.size() - 1;
+  if (!same_boot_)
+    while (begin > 0 && segments_[begin].first.position > known.synced) --begin;
+  std::vector<std::vector<Found>> found(segments_.size());
+  Position durable = known.synced;
+  for (size_t i = begin; i < segments_.size(); ++i) {
+    Segment& segment = segments_[i];
+    uint64_t end_of_data = 0;
+    found[i] = scan(segment, end_of_data);
+    segment.used = found[i].empty() ? kSegmentHeaderBytes : found[i].back().end_offset;
+    if (end_of_data > segment.used) {
+      torn_bytes_ += end_of_data - segment.used;
+      log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off",
+                end_of_data - segment.used, segment.name);
+    }
+    for (const Found& f : found[i]) durable = std::max(durable, f.synced);
   }
-  found.resize(kept);
-  const uint64_t used = found.empty() ? kSegmentHeaderBytes : found.back().end_offset;
-  if (end_of_data > used) {
-    torn_bytes_ += end_of_data - used;
-    log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off", end_of_data - used,
-              last.name);
+  Boundary end = segments_[begin].first;
+  for (size_t i = begin; i < segments_.size(); ++i) {
+    bool cut = false;
+    if (segments_[i].rewrites) end = segments_[i].first;
+    uint32_t index = 0;
+    for (size_t n = 0; n < found[i].size() && !cut; ++n) {
+      const Found& f = found[i][n];
+      const bool hole = f.before.position != end.position || f.index != index;
+      cut = hole && !same_boot_ && end.position >= durable;
+      if (cut) {
+        segments_[i].used = n == 0 ? kSegmentHeaderBytes : found[i][n - 1].end_offset;
+        found[i].resize(n);
+      } else {
+        end = f.end, index = f.index + 1;
+      }
+    }
+    if (!cut) continue;
+    log::warn("journal: what lies behind record {} was not all on the disk when the power went; it is let go",
+              end.position);
+    while (segments_.size() > i + 1) {
+      quarantine_file(segments_.back().name, "the power went before what lies before it was on the disk");
+      segments_.pop_back();
+    }
+    found.resize(i + 1);
   }
-  last.used = used;
-  durable = same_boot_ ? std::min(durable, end.position) : end.position;
-
-  recover_clients(found, durable);
-  // What is not durable is in memory, as always.
-  auto first = std::ranges::find_if(found, [&](const Found& f) { return f.end.position > durable; });
-  const Boundary at = first == found.end() ? end : first->before;
-  position_ = at.position, totals_ = at.totals;
-  synced_ = written_ = visible_ = at;
-  take_back(last, found, at.position, true);
+  recover_clients(found.back());
   position_ = end.position, totals_ = end.totals;
-  written_ = visible_ = end;
-  if (last.rewrites) recover_rest();
+  written_ = visible_ = synced_ = end;
+  Segment& last = segments_.back();
   const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd >= 0 && written_appends_ > 0) {
-    file_ = std::make_shared<File>(io_, fd);
-    offset_ = capacity_ = used;  // full: what comes next goes into a new one
-    synced_offset_ = first == found.end() ? used : first->offset;
+  if (fd >= 0 && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
+  if (fd >= 0) io_.close(fd);
+  if (same_boot_ && durable < end.position) {
+    // It is in the kernel's hands yet.
+    size_t first = segments_.size() - 1;
+    while (first > 0 && segments_[first].first.position > durable) --first;
+    synced_ = segments_[first].first;
+    for (size_t i = first; i < segments_.size(); ++i) {
+      const int file = open_segment(segments_[i]);
+      if (file < 0) continue;
+      const Boundary upto = i + 1 < segments_.size() ? segments_[i + 1].first : end;
+      appends_.push_back({upto.position, ++mark_, segments_[i].used, {}, 0});
+      unsynced_bytes_ += segments_[i].used;
+      sealed_.push_back({std::make_shared<File>(io_, file), upto, appends_.size()});
+    }
+    written_appends_ = closed_appends_ = appends_.size();
+    written_mark_ = mark_;
     first_unsynced_ns_ = clock_.monotonic_ns();
-    durable_wanted_mark_ = mark_;
-  } else {
-    if (fd >= 0 && io_.ftruncate(fd, off_t(used)) == 0) last.bytes = used;
-    if (fd >= 0) io_.close(fd);
-    if (written_appends_ > 0) abandon_file();
   }
+  if (last.rewrites) recover_rest();
 }
 
-/// All clients for the pipeline; and as of what is durable for the next segment.
-void DiskJournal::recover_clients(const std::vector<Found>& last, Position durable) {
-  auto all = clients_;
+void DiskJournal::recover_clients(const std::vector<Found>& last) {
   const auto add = [&](const Found& f) {
-    for (const RememberedClient& c : f.clients)
-      for (auto* clients : {&all, &clients_}) {
-        if (clients == &clients_ && f.end.position > durable) continue;
-        RememberedClient& known = (*clients)[c.mark.client->client_id];
-        if (!known.mark.client || c.mark.seq >= known.mark.seq) known = c;
-      }
-  };
-  const bool complete = std::ranges::any_of(
-      last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
-  if (!complete)  // its beginning is damaged: all the others together know as much
-    for (size_t i = 0; i + 1 < segments_.size(); ++i) {
-      std::vector<SegmentReader::Range> damaged;
-      uint64_t end_of_data = 0;
-      for (const Found& f : scan(segments_[i], damaged, end_of_data)) add(f);
+    for (const RememberedClient& c : f.clients) {
+      RememberedClient& known = clients_[c.mark.client->client_id];
+      if (!known.mark.client || c.mark.seq >= known.mark.seq) known = c;
     }
+  };
+  const bool complete =
+      std::ranges::any_of(last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
+  uint64_t end_of_data = 0;
+  if (!complete)  // its beginning is damaged: all the others together know as much
+    for (size_t i = 0; i + 1 < segments_.size(); ++i)
+      for (const Found& f : scan(segments_[i], end_of_data)) add(f);
   for (const Found& f : last) add(f);
-  for (const auto& [id, client] : all) recovered_clients_.push_back(client);
+  for (const auto& [id, client] : clients_) recovered_clients_.push_back(client);
   std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
 }
 
-/// Puts transactions of a segment into the tail from `from` on, as appends that are not durable.
-void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& found, Position from,
-                            bool written) {
+/// Appends once more what a segment holds behind the end.
+void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& found) {
   const int fd = open_segment(segment);
   if (fd < 0) return;
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
-  size_t n = 0;
-  while (n < found.size() && reader.next(t)) {
-    const Found& f = found[n++];
-    if (f.before.position < from || f.before.position != position_) continue;
-    if (t.header.flags & TransactionHeader::clients_part) continue;
+  for (const Found& f : found) {
+    if (!reader.next(t)) return;
+    if (f.before.position != position_ || t.header.flags & TransactionHeader::clients_part) continue;
     if (t.header.records > 0) {
       Transaction back;
       back.block = block_of(t);
@@ -374,29 +398,26 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
       back.received_ns = t.header.received_ns;
       back.totals = f.end.totals;
       for (size_t s = 0; s < kStreamCount; ++s)
-        back.totals.records[s] -= f.before.totals.records[s], back.totals.bytes[s] -= f.before.totals.bytes[s];
+        back.totals.records[s] -= f.before.totals.records[s],
+            back.totals.bytes[s] -= f.before.totals.bytes[s];
       push(back);
     }
     mark_ += std::max<uint32_t>(1, t.header.records);
     appends_.push_back({position_, mark_, t.header.lines_bytes, {}, 0});
-    for (const RememberedClient& c : f.clients) {
+    for (const RememberedClient& c : f.clients)
       appends_.push_back({position_, ++mark_, 0, c.mark, c.seen_ns});
-    }
-    unsynced_bytes_ += t.header.lines_bytes;
-    if (!written) unwritten_bytes_ += t.header.lines_bytes;
+    unsynced_bytes_ += t.header.lines_bytes, unwritten_bytes_ += t.header.lines_bytes;
   }
   closed_appends_ = appends_.size();
-  if (written) written_appends_ = appends_.size(), written_mark_ = mark_;
 }
 
 /// The last segment was begun to write once more what the one before could not be synced of; its process died
 /// before that was done.
 void DiskJournal::recover_rest() {
   for (size_t i = segments_.size() - 1; i > 0 && segments_[i].rewrites; --i) {
-    std::vector<SegmentReader::Range> damaged;
     uint64_t end_of_data = 0;
-    const std::vector<Found> found = scan(segments_[i - 1], damaged, end_of_data);
-    take_back(segments_[i - 1], found, position_, false);
+    const std::vector<Found> found = scan(segments_[i - 1], end_of_data);
+    take_back(segments_[i - 1], found);
     for (const Found& f : found)
       for (const RememberedClient& c : f.clients) {
         auto known = std::ranges::find_if(recovered_clients_, [&](const RememberedClient& r) {

@@ -34,8 +34,8 @@ uint64_t stored_bytes(uint64_t records, uint64_t lines, uint64_t marks) {
 std::vector<DiskJournal::Run> DiskJournal::collect() {
   std::vector<Run> runs;
   uint64_t bytes = 0;
-  auto entry = std::ranges::upper_bound(entries_, written_.position, {},
-                                        [](const TailEntry& e) { return e.end(); });
+  auto entry =
+      std::ranges::upper_bound(entries_, written_.position, {}, [](const TailEntry& e) { return e.end(); });
   Position at = written_.position;
   size_t n = written_appends_;
   for (; n < appends_.size(); ++n) {
@@ -164,8 +164,7 @@ bool DiskJournal::write_some(std::vector<Run>& runs, size_t& done, Boundary& at,
       visible_ = written_;
       tell(more);
     }
-    dirty_ = true;
-    if (sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
+    if (!std::exchange(dirty_, true) || sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
   }
   done = n;
   progress();
@@ -191,7 +190,8 @@ bool DiskJournal::write_all(int fd, std::vector<iovec>& parts, uint64_t offset) 
   return true;
 }
 
-// --- segments -----------------------------------------------------------------------------------------------
+// --- segments
+// -----------------------------------------------------------------------------------------------
 
 uint64_t DiskJournal::segment_bytes() const {
   if (options_.segment_bytes > 0) return options_.segment_bytes;
@@ -202,16 +202,19 @@ uint64_t DiskJournal::segment_bytes() const {
 /// Seals the segment in hand and begins one with room for a transaction of so many bytes.
 bool DiskJournal::roll(uint64_t bytes) {
   std::shared_ptr<File> file;
+  bool wait = false;
   {
     std::lock_guard lock(mutex_);
-    file = file_;
+    file = file_, wait = durable_is_wanted();
   }
   if (file) {
-    if (!sync()) return false;  // nothing is written behind what may yet be lost
+    // What somebody waits for stands in the last segment, so that it can be written anew.
+    if (wait && !sync()) return false;
     std::lock_guard lock(mutex_);
     if (file_ != file) return false;
     Segment& last = segments_.back();
     if (io_.ftruncate(file->fd, off_t(offset_)) == 0) last.bytes = offset_;
+    if (written_appends_ > 0) sealed_.push_back({std::move(file_), written_, written_appends_});
     file_.reset();
     // Outputs are made durable now and then, so that old segments can go when their space is needed.
     for (TailCursor* c : cursors_)
@@ -242,7 +245,12 @@ bool DiskJournal::free_oldest() {
     std::lock_guard lock(mutex_);
     if (segments_.empty() || (segments_.size() == 1 && file_)) return false;
     const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
-    if (end.position > synced_.position || held_by_cursor(end.totals)) return false;
+    if (held_by_cursor(end.totals)) return false;
+    if (end.position > synced_.position) {
+      durable_wanted_ = std::max(durable_wanted_, end.position);
+      syncer_wake_.notify_one();
+      return false;
+    }
     bool wait = false;
     for (TailCursor* c : cursors_) {
       if (!c->needs_secure_ || c->limit_.when_full != WhenFull::block) continue;
@@ -278,7 +286,14 @@ std::string DiskJournal::stored_clients(std::string_view uuid, const Boundary& a
   const int64_t oldest_ns = clock_.wall_ns() - client_memory_ns_;
   std::vector<const RememberedClient*> clients;
   std::erase_if(clients_, [&](const auto& c) { return c.second.seen_ns < oldest_ns; });
-  for (const auto& [id, client] : clients_) clients.push_back(&client);
+  auto as_of_now = clients_;
+  {
+    std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < written_appends_; ++i)
+      if (const Append& a = appends_[i]; a.client.client)
+        as_of_now[a.client.client->client_id] = {a.client, a.seen_ns};
+  }
+  for (const auto& [id, client] : as_of_now) clients.push_back(&client);
   std::ranges::sort(clients, std::ranges::greater(), &RememberedClient::seen_ns);
   if (clients.size() > clients_max_) {
     for (size_t i = clients_max_; i < clients.size(); ++i) {
@@ -294,7 +309,7 @@ std::string DiskJournal::stored_clients(std::string_view uuid, const Boundary& a
     const size_t end = std::min(next + kClientsPerTransaction, clients.size());
     for (; next < end; ++next) append_mark(marks, *clients[next]);
     TransactionHeader h;
-    h.index = index++, h.before = at, h.received_ns = clock_.wall_ns(), h.synced = at.position;
+    h.index = index++, h.before = at, h.received_ns = clock_.wall_ns();
     h.flags = TransactionHeader::clients_part;
     if (next == clients.size()) h.flags |= TransactionHeader::clients_end;
     seal_transaction(head, {}, marks, h, uuid);
@@ -309,7 +324,7 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   uint32_t index = 0;
   {
     std::lock_guard lock(mutex_);
-    WEIR_CHECK(written_.position == synced_.position && !file_);
+    WEIR_CHECK(!file_);
     header.sequence = next_sequence_;
     header.first = written_;
     header.rewrites = rewriting_;
@@ -324,7 +339,8 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   const uint64_t least = begin.size() + bytes;
   uint64_t wanted = std::max(segment_bytes(), least);
   if (!make_room(wanted)) {
-    wait_for_room("it holds all it may (journal.max_bytes), and a sink that must not lose any has not read it");
+    wait_for_room(
+        "it holds all it may (journal.max_bytes), and a sink that must not lose any has not read it");
     return false;
   }
   const std::string name = segment_name(header.sequence, header.uuid);
@@ -350,7 +366,8 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   if (io_.fdatasync(fd) != 0 || io_.fsync(directory_fd_) != 0) {
     const int error = errno;
     io_.unlinkat(directory_fd_, name);
-    on_sync_failed(error);
+    std::lock_guard lock(mutex_);
+    count_sync_failure(error);
     return false;
   }
   {
@@ -358,7 +375,7 @@ bool DiskJournal::create_segment(uint64_t bytes) {
     segments_.push_back({header.sequence, header.uuid, name, header.first, wanted, begin.size(),
                          header.made_ns, false, header.rewrites});
     file_ = std::move(file);
-    offset_ = synced_offset_ = begin.size();
+    offset_ = begin.size();
     capacity_ = wanted;
     next_index_ = index;
     next_sequence_ = header.sequence + 1;
@@ -379,46 +396,88 @@ void DiskJournal::set_aside_reserve() {
   io_.close(fd);
 }
 
-// --- sync ---------------------------------------------------------------------------------------------------
+// --- sync
+// ---------------------------------------------------------------------------------------------------
+
+/// What lies before is durable now. Under both mutexes.
+void DiskJournal::on_durable(const Boundary& upto, size_t appends) {
+  for (size_t i = 0; i < appends; ++i) {
+    const Append& done = appends_.front();
+    remember_client(done);
+    unsynced_bytes_ -= done.bytes;
+    synced_mark_ = done.mark;
+    appends_.pop_front();
+  }
+  written_appends_ -= appends, closed_appends_ -= appends;
+  for (Sealed& s : sealed_) s.appends -= appends;
+  synced_ = upto;
+  first_unsynced_ns_ = clock_.monotonic_ns();
+  dirty_ = true;
+  if (blocked_) {
+    blocked_ = false, retry_at_ns_ = 0;
+    writer_wake_.notify_one();
+  }
+}
+
+/// Full segments first, oldest first. Nobody waits for what is in one that cannot be synced: its promise was
+/// `buffered` at most.
+bool DiskJournal::sync_sealed() {
+  for (;;) {
+    Sealed first;
+    {
+      std::lock_guard lock(mutex_);
+      if (sealed_.empty()) return true;
+      first = sealed_.front();
+    }
+    const bool synced = !first.failed && io_.fdatasync(first.file->fd) == 0;
+    const int error = errno;
+    std::lock_guard lock(mutex_);
+    if (!synced) {
+      ++fsync_errors_;
+      log::sampled(
+          log::Level::error, "journal.fsync",
+          "journal: fsync of a full segment in {} failed: {}; records {} to {} may not survive a power cut",
+          options_.path, std::strerror(error), synced_.position, first.end.position - 1);
+    }
+    sealed_.pop_front();
+    on_durable(first.end, first.appends);
+  }
+}
 
 /// True: what was written when it began is durable.
 bool DiskJournal::sync() {
   std::lock_guard one_at_a_time(sync_mutex_);
+  sync_sealed();
   std::shared_ptr<File> file;
   Boundary target;
-  uint64_t offset = 0, epoch = 0;
+  uint64_t epoch = 0;
   size_t appends = 0;
   {
-    std::lock_guard lock(mutex_);
-    file = file_, target = written_, offset = offset_, appends = written_appends_, epoch = epoch_;
-    if (appends == 0) return true;
-    if (!file) return false;
+    std::unique_lock lock(mutex_);
+    file = file_, target = written_, appends = written_appends_, epoch = epoch_;
+    if (appends == 0) {
+      durable_.notify_all();
+      tell_space(lock);
+      if (lock.owns_lock()) lock.unlock();
+      progress();
+      return true;
+    }
+    if (!file || !sealed_.empty()) return false;
   }
   if (io_.fdatasync(file->fd) != 0) {
-    on_sync_failed(errno);
+    on_sync_failed(errno, file);
     return false;
   }
   {
     std::unique_lock lock(mutex_);
     if (epoch_ != epoch) return false;  // a write to it failed meanwhile
-    for (size_t i = 0; i < appends; ++i) {
-      const Append& done = appends_.front();
-      remember_client(done);
-      unsynced_bytes_ -= done.bytes;
-      synced_mark_ = done.mark;
-      appends_.pop_front();
-    }
-    written_appends_ -= appends, closed_appends_ -= appends;
-    synced_ = target, synced_offset_ = offset;
-    first_unsynced_ns_ = clock_.monotonic_ns();
+    on_durable(target, appends);
     sync_failures_ = 0;
     if (state_ == "failed") {
       state_ = "ok", error_.clear();
       log::info("journal: works again");
     }
-    dirty_ = true;
     durable_.notify_all();
-    if (blocked_) retry_at_ns_ = 0, writer_wake_.notify_one();
     tell_space(lock);
   }
   progress();
@@ -428,7 +487,7 @@ bool DiskJournal::sync() {
 bool DiskJournal::step_sync() {
   {
     std::lock_guard lock(mutex_);
-    if (written_appends_ == 0 || !file_) return false;
+    if (written_appends_ == 0 || (!file_ && sealed_.empty())) return false;
   }
   return sync();
 }
@@ -440,12 +499,15 @@ void DiskJournal::remember_client(const Append& append) {
 }
 
 /// The segment's file is never synced again: what a second fsync says of pages that the first one could not
-/// write is worth nothing. What is not durable is in memory and goes into a new segment.
+/// write is worth nothing. What is not durable and still in memory goes into a new segment; what is not in
+/// memory nobody waited for. Under mutex_, and sync_mutex_ with sealed_ empty.
 void DiskJournal::abandon_file() {
-  if (file_) {
-    segments_.back().used = synced_offset_;
-    rewriting_ = true;
-    file_.reset();
+  if (file_) rewriting_ = true;
+  file_.reset();
+  if (tail_begin() > synced_.position) {
+    size_t gone = 0;
+    while (gone < written_appends_ && appends_[gone].end <= tail_begin()) ++gone;
+    on_durable(entries_.empty() ? Boundary{position_, totals_} : entries_.front().before, gone);
   }
   written_ = synced_;
   written_appends_ = closed_appends_ = 0;
@@ -453,33 +515,45 @@ void DiskJournal::abandon_file() {
   ++epoch_;
 }
 
-void DiskJournal::on_sync_failed(int error) {
-  {
-    std::lock_guard lock(mutex_);
-    ++fsync_errors_, ++sync_failures_;
+void DiskJournal::on_sync_failed(int error, const std::shared_ptr<File>& file) {
+  std::lock_guard lock(mutex_);
+  if (file == file_)
     abandon_file();
-    error_ = std::string("fsync failed: ") + std::strerror(error);
-    retry_at_ns_ = 0;
-    if (sync_failures_ >= kSyncFailuresMax) {
-      state_ = "failed";
-      retry_at_ns_ = clock_.monotonic_ns() + kRetry;
-      durable_.notify_all();
-    }
-    writer_wake_.notify_one();
+  else  // it became full meanwhile; nobody waits for what is in it
+    for (Sealed& s : sealed_) s.failed |= s.file == file;
+  count_sync_failure(error);
+}
+
+/// Under mutex_.
+void DiskJournal::count_sync_failure(int error) {
+  ++fsync_errors_, ++sync_failures_;
+  error_ = std::string("fsync failed: ") + std::strerror(error);
+  retry_at_ns_ = 0;
+  if (sync_failures_ >= kSyncFailuresMax) {
+    state_ = "failed";
+    retry_at_ns_ = clock_.monotonic_ns() + kRetry;
+    durable_.notify_all();
   }
+  writer_wake_.notify_one();
   log::sampled(log::Level::error, "journal.fsync",
                "journal: fsync in {} failed: {}; what is not durable yet is written to a new segment",
                options_.path, std::strerror(error));
 }
 
 void DiskJournal::on_write_failed(int error, const std::string& what) {
+  if (error == EIO) {  // that file is not to be trusted any more
+    std::lock_guard one_at_a_time(sync_mutex_);
+    sync_sealed();
+    std::lock_guard lock(mutex_);
+    abandon_file();
+  }
   std::lock_guard lock(mutex_);
   state_ = error == ENOSPC || error == EDQUOT ? "full" : error == EROFS ? "readonly" : "failed";
   error_ = what + ": " + std::strerror(error);
   retry_at_ns_ = clock_.monotonic_ns() + kRetry;
-  if (error == EIO) abandon_file();
-  log::sampled(log::Level::error, "journal.write", "journal: {} in {}: {}; nothing is lost, it is tried again",
-               what, options_.path, std::strerror(error));
+  log::sampled(log::Level::error, "journal.write",
+               "journal: {} in {}: {}; nothing is lost, it is tried again", what, options_.path,
+               std::strerror(error));
 }
 
 }  // namespace weir

@@ -213,7 +213,9 @@ class Journal {
   virtual void on_progress(std::function<void()> callback) { (void)callback; }
   /// The clients of earlier processes, most recently seen first; given once.
   virtual std::vector<RememberedClient> remembered_clients() { return {}; }
-  /// How many of them are kept, and how long (interface.md section 2).
+  /// Sinks of earlier processes whose places are kept, but which nobody has opened.
+  virtual std::vector<std::string> waiting_places() const { return {}; }
+  /// How many clients are kept, and how long (interface.md section 2).
   virtual void set_client_limits(int64_t memory_ns, size_t clients_max) {
     (void)memory_ns, (void)clients_max;
   }

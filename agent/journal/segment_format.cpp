@@ -138,7 +138,8 @@ std::vector<RememberedClient> decode_marks(std::string_view marks) {
     if (marks.size() < kMarkBytes + length) break;
     ClientIdentity who{std::string(marks.substr(kMarkBytes, length)), {}};
     if (get<uint8_t>(p, 1)) who.uid = get<uint32_t>(p, 4);
-    out.push_back({{std::make_shared<ClientIdentity>(std::move(who)), get<uint64_t>(p, 8)}, get<int64_t>(p, 16)});
+    out.push_back(
+        {{std::make_shared<ClientIdentity>(std::move(who)), get<uint64_t>(p, 8)}, get<int64_t>(p, 16)});
     marks.remove_prefix(kMarkBytes + length);
   }
   return out;

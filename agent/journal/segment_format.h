@@ -33,18 +33,19 @@ std::string encode(const SegmentHeader& header);
 /// False: not a header, or a damaged one.
 bool decode(std::string_view bytes, SegmentHeader& out);
 
-/// `<sequence>-<uuid>.wseg`: the uuid is in the name, too, so that a damaged header costs no more than itself.
+/// `<sequence>-<uuid>.wseg`: the uuid is in the name, too, so that a damaged header costs no more than
+/// itself.
 std::string segment_name(uint64_t sequence, std::string_view uuid);
 bool parse_segment_name(std::string_view name, uint64_t& sequence, std::string& uuid);
 
 struct TransactionHeader {
-  uint32_t length = 0;       ///< bytes of the whole, from its first to its last, without what aligns the next
+  uint32_t length = 0;  ///< bytes of the whole, from its first to its last, without what aligns the next
   uint32_t records = 0;
-  uint32_t index = 0;        ///< number of the transaction in its segment, from 0
+  uint32_t index = 0;  ///< number of the transaction in its segment, from 0
   uint32_t flags = 0;
   Boundary before;
-  int64_t received_ns = 0;   ///< wall clock
-  Position synced = 0;       ///< what was known to be durable when it was written
+  int64_t received_ns = 0;  ///< wall clock
+  Position synced = 0;      ///< what was known to be durable when it was written
   uint32_t lines_bytes = 0, marks_bytes = 0;
   enum Flag : uint32_t {
     clients_part = 1,  ///< the marks are those of all clients, as of the segment's beginning; a part of them
@@ -72,8 +73,8 @@ void append_mark(std::string& out, const RememberedClient& client);
 /// All marks of a transaction; damaged ones end it.
 std::vector<RememberedClient> decode_marks(std::string_view marks);
 
-/// `head` is header and index, to be followed by the lines and `tail` (marks and padding): fills in lengths and
-/// sum. `head` begins with kTransactionHeaderBytes of room.
+/// `head` is header and index, to be followed by the lines and `tail` (marks and padding): fills in lengths
+/// and sum. `head` begins with kTransactionHeaderBytes of room.
 void seal_transaction(std::string& head, std::string_view lines, std::string& tail, TransactionHeader header,
                       std::string_view segment_uuid);
 /// Of the first kTransactionHeaderBytes. False: it cannot be one.

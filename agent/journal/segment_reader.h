@@ -8,8 +8,8 @@
 
 namespace weir {
 
-/// Reads the transactions of one segment in order. Gives out none whose sum does not hold; looks behind what is
-/// damaged for the next one that does. One thread.
+/// Reads the transactions of one segment in order. Gives out none whose sum does not hold; looks behind what
+/// is damaged for the next one that does. One thread.
 class SegmentReader {
  public:
   struct Range {

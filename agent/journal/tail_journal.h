@@ -165,8 +165,8 @@ class TailCursor final : public Cursor {
   bool kept_;
   LagLimit limit_;
   CursorPlace place_;
-  CursorPlace candidate_;  ///< where it was at the last checkpoint: secured, once that is durable
-  CursorPlace secured_;              ///< of the last secure()
+  CursorPlace candidate_;      ///< where it was at the last checkpoint: secured, once that is durable
+  CursorPlace secured_;        ///< of the last secure()
   bool needs_secure_ = false;  ///< commit() alone does not secure
   bool secure_wanted_ = false;
   CursorMemory memory_;

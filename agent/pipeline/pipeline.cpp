@@ -278,17 +278,29 @@ Intake Pipeline::on_turn_end(Producer& producer) {
 Intake Pipeline::retry_pending() { return append_pending(); }
 
 Intake Pipeline::append_pending() {
+  AppendResult result = AppendResult::taken;
   auto next = pending_.begin();
   for (; next != pending_.end(); ++next) {
     Pending& p = *next;
     uint64_t records = p.transaction.entry_count;
     const uint64_t seq = p.transaction.client.seq;
-    if (journal_.append(p.transaction) != AppendResult::taken) break;
+    result = journal_.append(p.transaction);
+    if (result != AppendResult::taken) break;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
     if (p.client && seq > p.client->last_seq) p.client->last_seq = seq;
   }
   pending_.erase(pending_.begin(), next);
-  return pending_.empty() ? Intake::taken : Intake::pause;
+  if (result == AppendResult::failed) give_back();
+  if (pending_.empty()) return Intake::taken;
+  return result == AppendResult::failed ? Intake::refused : Intake::pause;
+}
+
+/// Clients that listen send it again; for the others it waits here.
+void Pipeline::give_back() {
+  WEIR_CHECK(open_.entry_count == 0);
+  const auto gone = [](const Pending& p) { return p.client && p.transaction.level != AckLevel::none; };
+  if (std::erase_if(pending_, gone) == 0) return;
+  block_.reset();  // it has lines now that belong to no transaction
 }
 
 uint64_t Pipeline::pending_records() const {
@@ -315,15 +327,19 @@ Result<Welcome> Pipeline::on_hello(Producer& producer, Hello hello) {
   client->owner = &producer;
   client->taken_over = std::move(hello.taken_over);
   client->pid = producer.peer.pid;
-  Welcome welcome{client->last_seq};
-  uint64_t expected = client->last_seq + 1;
-  producer.next_seq = hello.next_seq.value_or(expected);
-  if (producer.next_seq > expected) {
-    client->gaps += producer.next_seq - expected;
-    client->last_seq = producer.next_seq - 1;
-  }
+  producer.level = std::min(hello.level, level_max());
+  const Welcome welcome{client->last_seq, producer.level};
   producer.client = std::move(client);
+  on_jump(producer, hello.next_seq.value_or(welcome.last_seq + 1));
   return welcome;
+}
+
+void Pipeline::on_jump(Producer& producer, uint64_t next_seq) {
+  ClientState& client = *producer.client;
+  producer.next_seq = next_seq;
+  if (next_seq <= client.last_seq + 1) return;
+  client.gaps += next_seq - client.last_seq - 1;
+  client.last_seq = next_seq - 1;
 }
 
 void Pipeline::on_close(Producer& producer) {

@@ -53,6 +53,7 @@ class Pipeline final : public FrameHandler {
                     uint64_t length) override;
   Intake on_turn_end(Producer& producer) override;
   Result<Welcome> on_hello(Producer& producer, Hello hello) override;
+  void on_jump(Producer& producer, uint64_t next_seq) override;
   void on_close(Producer& producer) override;
   std::string policy() const override { return setup_.policy; }
   uint64_t journal_mark() const override { return journal_.mark(); }
@@ -60,7 +61,8 @@ class Pipeline final : public FrameHandler {
   AckLevel level_max() const override { return journal_.level_max(); }
   bool is_secured(uint64_t mark) const override { return journal_.secured() >= mark; }
 
-  /// After Journal::on_space: appends what waits. taken: sources may go on.
+  /// After Journal::on_space, or when a journal that had failed gets on: appends what waits. taken: sources
+  /// may go on.
   Intake retry_pending();
   /// Records that were taken and are not in the journal yet.
   uint64_t pending_records() const;
@@ -91,6 +93,7 @@ class Pipeline final : public FrameHandler {
   char* reserve(Producer& producer, size_t bytes);
   void close_transaction(Producer& producer, uint64_t seq);
   Intake append_pending();
+  void give_back();
   void begin_turn();
 
   Journal& journal_;

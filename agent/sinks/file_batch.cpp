@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "agent/core/log.h"
 #include "agent/sinks/pretty.h"
 #include "agent/sinks/sink.h"
 
@@ -45,22 +44,24 @@ size_t fitting(std::span<const std::string_view> lines, uint64_t room) {
   return n;
 }
 
-MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, const FileMark& mark,
-                       bool same_boot) {
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, FileMark& mark, bool same_boot) {
   Io& io = setup.io;
+  const auto missing_or = [](MarkMatch otherwise) {
+    return errno == ENOENT || errno == ENOTDIR ? MarkMatch::exact : otherwise;
+  };
   const ScopedFd directory(io, open_directory(io, place, false));
-  if (!directory.ok()) return errno == ENOENT ? MarkMatch::exact : MarkMatch::failed;
+  if (!directory.ok()) return missing_or(MarkMatch::failed);
   const ScopedFd file(io, io.openat(directory.get(), std::string(place.name()),
                                     O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0));
   struct stat st;
-  if (!file.ok() && errno == ENOENT) return MarkMatch::exact;
-  if (!file.ok() || io.fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return MarkMatch::failed;
+  if (!file.ok()) return missing_or(errno == ELOOP || errno == EISDIR ? MarkMatch::other : MarkMatch::failed);
+  if (io.fstat(file.get(), &st) != 0) return MarkMatch::failed;
+  if (!S_ISREG(st.st_mode)) return MarkMatch::other;
   const MarkMatch match = match_mark(io, file.get(), st, mark, same_boot);
-  if (match != MarkMatch::longer) return match;
-  if (io.ftruncate(file.get(), off_t(mark.bytes)) == 0) return MarkMatch::exact;
-  log::warn("sink {}: {}; its records are written again elsewhere", setup.sink,
-            system_error("cannot cut", place.path));
-  return MarkMatch::failed;
+  if (match != MarkMatch::longer && match != MarkMatch::exact) return match;
+  if (match == MarkMatch::longer && io.ftruncate(file.get(), off_t(mark.bytes)) != 0)
+    return MarkMatch::failed;
+  return sync_to_end(io, file.get(), mark, mark.bytes) == 0 ? MarkMatch::exact : MarkMatch::failed;
 }
 
 BatchLimits batch_limits_of(const FileOptions& options) {

@@ -28,10 +28,9 @@ class FileBatch {
 /// How many of the lines go into `room` bytes; at least one.
 size_t fitting(std::span<const std::string_view> lines, uint64_t room);
 
-/// Of a file that is not open: what lies behind its mark, which comes again, is cut off. Returns how the file
-/// is to its mark after that; `exact` also where there is none, `failed` where that could not be done.
-MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, const FileMark& mark,
-                       bool same_boot);
+/// Of a file that is not open: what lies behind its mark, which comes again, is cut off, and the rest synced.
+/// Returns how the file is to its mark after that: `exact` also where there is none, `failed` with errno.
+MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, FileMark& mark, bool same_boot);
 
 inline constexpr const char* kCannotKeep =
     "the place in its files could not be written to the journal's checkpoint";

@@ -1,6 +1,8 @@
 #include "agent/sinks/file_mark.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <memory>
 
 #include "agent/sinks/state_text.h"
 
@@ -11,11 +13,11 @@ struct Number {
   const char* name;
   uint64_t FileMark::*member;
 };
-constexpr Number kNumbers[] = {{"device", &FileMark::device},
-                               {"inode", &FileMark::inode},
-                               {"bytes", &FileMark::bytes},
-                               {"tail_bytes", &FileMark::tail_bytes},
-                               {"tail_sum", &FileMark::tail_sum}};
+constexpr Number kNumbers[] = {{"device", &FileMark::device},     {"inode", &FileMark::inode},
+                               {"bytes", &FileMark::bytes},       {"tail_bytes", &FileMark::tail_bytes},
+                               {"tail_sum", &FileMark::tail_sum}, {"synced", &FileMark::synced}};
+
+constexpr size_t kChunkBytes = 64 << 10;
 
 }  // namespace
 
@@ -60,6 +62,26 @@ MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark
     if (tail_sum({tail, bytes}) != mark.tail_sum) return MarkMatch::other;
   }
   return uint64_t(st.st_size) > mark.bytes ? MarkMatch::longer : MarkMatch::exact;
+}
+
+int sync_to_end(Io& io, int fd, FileMark& mark, uint64_t bytes) {
+  const bool again = mark.sync_failed && mark.synced < bytes;
+  const auto chunk = again ? std::make_unique<char[]>(kChunkBytes) : nullptr;
+  for (uint64_t at = mark.synced; again && at < bytes;) {
+    const ssize_t n = io.pread(fd, chunk.get(), std::min<uint64_t>(kChunkBytes, bytes - at), off_t(at));
+    if (n == 0) errno = EIO;
+    if (n <= 0) return -1;
+    const iovec part{chunk.get(), size_t(n)};
+    const ssize_t written = io.pwritev(fd, &part, 1, off_t(at));
+    if (written <= 0) return -1;
+    at += uint64_t(written);
+  }
+  // Its length may be for clean, too.
+  if (again && (io.ftruncate(fd, off_t(bytes + 1)) != 0 || io.ftruncate(fd, off_t(bytes)) != 0)) return -1;
+  mark.sync_failed = io.fdatasync(fd) != 0;
+  if (mark.sync_failed) return -1;
+  mark.synced = bytes;
+  return 0;
 }
 
 }  // namespace weir

@@ -16,6 +16,8 @@ struct FileMark {
   uint64_t bytes = 0;
   /// Of the last bytes before `bytes`: by them the file is known even where its inode was given to another.
   uint64_t tail_bytes = 0, tail_sum = 0;
+  uint64_t synced = 0;       ///< so many are known to be durable
+  bool sync_failed = false;  ///< since then; of this process alone
 };
 
 inline constexpr size_t kMarkTailBytesMax = 64;
@@ -36,5 +38,10 @@ enum class MarkMatch {
 };
 /// `fd` is open for reading. Device numbers count within one boot only.
 MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark, bool same_boot);
+
+/// Makes a file durable to its end, `bytes`. After a sync that has failed the kernel takes for clean what is
+/// not on the disk: it is written again first. `fd` is open for reading and writing, and does not append. -1
+/// and errno.
+int sync_to_end(Io& io, int fd, FileMark& mark, uint64_t bytes);
 
 }  // namespace weir

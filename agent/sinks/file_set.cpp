@@ -6,18 +6,20 @@
 
 namespace weir {
 
-void FileSet::begin(int root, const std::string& prefix) {
+Result<void> FileSet::begin(int root, const std::string& prefix) {
   clear();
   root_ = root, prefix_ = prefix;
-  // Only what others have done to a file is left to be looked at when a record goes there.
-  std::erase_if(expected_, [&](auto& known) {
-    const auto& [path, expected] = known;
-    if (!path.starts_with(prefix_))
-      return trim_to_mark(setup_, {path}, expected.mark, expected.same_boot), true;
-    const MarkMatch match =
-        trim_to_mark(setup_, place_of(path.substr(prefix_.size())), expected.mark, expected.same_boot);
-    return match == MarkMatch::exact;
-  });
+  for (auto known = expected_.begin(); known != expected_.end();) {
+    auto& [path, expected] = *known;
+    const bool here = path.starts_with(prefix_);
+    const FilePlace place = here ? place_of(path.substr(prefix_.size())) : FilePlace{path};
+    const MarkMatch match = trim_to_mark(setup_, place, expected.mark, expected.same_boot);
+    if (match == MarkMatch::failed) return fail(system_error("cannot make whole", path));
+    // What others have done to a file is looked at when a record goes there.
+    const bool settled = match == MarkMatch::exact || !here;
+    known = settled ? expected_.erase(known) : std::next(known);
+  }
+  return {};
 }
 
 Result<OutputFile*> FileSet::get(const std::string& relative) {

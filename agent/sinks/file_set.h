@@ -19,7 +19,7 @@ class FileSet {
 
   /// Everything below is beneath `root`, which stays the caller's; paths begin with `prefix`. What lies
   /// behind the marks that are known is cut off.
-  void begin(int root, const std::string& prefix);
+  Result<void> begin(int root, const std::string& prefix);
   /// From here on each file is looked after once (OutputFile::follow) when it is first asked for.
   void begin_batch() { ++batch_; }
   /// Open; valid until the next call.

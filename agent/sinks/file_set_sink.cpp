@@ -25,7 +25,13 @@ Result<void> FileSetSink::open() {
   make_parents(setup_.io, root + "/");
   root_ = setup_.io.open(root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (root_ < 0) return fail(system_error("cannot open the directory", root));
-  files_.begin(root_, options_.path.prefix());
+  auto begun = keep_ && sync_directories(setup_.io, {root}) != 0
+                   ? Result<void>(fail(system_error("cannot sync the directories above", root)))
+                   : files_.begin(root_, options_.path.prefix());
+  if (!begun) {
+    setup_.io.close(std::exchange(root_, -1));
+    return begun;
+  }
   housekeeper_.start([this](std::stop_token stop) { return places(stop); });
   return {};
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/core/log.h"
 #include "agent/sinks/file_set_sink.h"
 
 namespace weir {
@@ -38,11 +39,14 @@ void FileSink::restore(SinkMemory memory) {
   keep_ = std::move(memory.keep);
   if (!keep_) return;
   setup_.keep = [this] { return keep(); };
-  for (const FileMark& mark : read_marks(memory.state)) {
+  auto marks = read_marks(memory.state);
+  for (FileMark& mark : marks) {
     if (mark.path == file_.path())
       file_.expect(mark, memory.same_boot);
-    else
-      trim_to_mark(setup_, {mark.path}, mark, memory.same_boot);  // it wrote elsewhere before
+    else if (trim_to_mark(setup_, {mark.path}, mark, memory.same_boot) ==
+             MarkMatch::failed)  // it was its path
+      log::warn("sink {}: {}; its last records may be written again", setup_.sink,
+                system_error("cannot make whole", mark.path));
   }
 }
 

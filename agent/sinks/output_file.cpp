@@ -1,5 +1,6 @@
 #include "agent/sinks/output_file.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -58,6 +59,7 @@ Result<void> OutputFile::notice_size(uint64_t size) {
       "Only this sink should write to it",
       setup_.sink, size > size_ ? "appended to" : "truncated", place_.path, size_, size);
   size_ = size;
+  mark_.synced = std::min(mark_.synced, size_);
   if (!read_tail()) return fail(system_error("cannot read", place_.path));
   settle();
   in_checkpoint_ = false;
@@ -159,6 +161,7 @@ void OutputFile::cut_back(size_t bytes) {
 
 void OutputFile::take_back(uint64_t bytes) {
   size_ -= std::min(bytes, size_ - mark_.bytes);  // some of it may be in a file that was removed meanwhile
+  mark_.synced = std::min(mark_.synced, size_);
   if (fd_ >= 0 && setup_.io.ftruncate(fd_, off_t(size_)) == 0 && read_tail()) return;
   tail_bytes_ = 0;
   close();  // what is too much is cut off when it is opened again
@@ -264,9 +267,30 @@ void OutputFile::complain(const std::string& what) {
 std::string OutputFile::sync() {
   if (!unsynced_) return {};
   if (fd_ < 0) return "cannot fdatasync " + place_.path + ": it is not open";
-  if (setup_.io.fdatasync(fd_) != 0) return system_error("cannot fdatasync", place_.path);
+  if (mark_.sync_failed && setup_.keep) {
+    if (std::string error = sync_again(); !error.empty()) return error;
+  } else if (setup_.io.fdatasync(fd_) != 0) {
+    mark_.sync_failed = true;
+    return system_error("cannot fdatasync", place_.path);
+  }
+  mark_.synced = size_;
   unsynced_ = false;
   return {};
+}
+
+/// Our descriptor appends whatever offset is asked for, so another one is needed.
+std::string OutputFile::sync_again() {
+  const ScopedFd directory(setup_.io, open_directory(setup_.io, place_, false));
+  const ScopedFd file(setup_.io, directory.ok()
+                                     ? setup_.io.openat(directory.get(), std::string(place_.name()),
+                                                        O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0)
+                                     : -1);
+  struct stat st;
+  if (!file.ok() || setup_.io.fstat(file.get(), &st) != 0) return system_error("cannot open", place_.path);
+  if (st.st_dev != mark_.device || st.st_ino != mark_.inode)
+    return place_.path + " was renamed, and what could not be synced cannot be written again";
+  if (sync_to_end(setup_.io, file.get(), mark_, size_) == 0) return {};
+  return system_error("cannot write again what could not be synced of", place_.path);
 }
 
 }  // namespace weir

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,7 +35,8 @@ struct OutputFileSetup {
   std::function<std::string()> keep = nullptr;
 
   RotationNumbers numbers = {};
-  std::vector<iovec> parts = {};  ///< scratch, so that writing does not allocate
+  std::set<std::string> directories_synced = {};  ///< in this process, with those above them
+  std::vector<iovec> parts = {};                  ///< scratch, so that writing does not allocate
 };
 
 /// One file that lines are appended to: opened safely (security.md), never left with a part of a line,
@@ -115,6 +117,7 @@ class OutputFile {
   std::string set_aside(int directory, std::string& to);
   void pass_rotated_names(int directory);
   Result<void> sync_names();
+  std::string sync_again();
   void complain(const std::string& what);
   std::string write_parts(std::span<const std::string_view> lines, size_t& whole);
   void cut_back(size_t bytes);

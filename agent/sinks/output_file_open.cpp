@@ -9,6 +9,11 @@
 
 /// How an output file comes to be open: what may stand at its path, and what a crash or others left there.
 namespace weir {
+namespace {
+
+constexpr size_t kDirectoriesMax = 1024;  ///< remembered as synced
+
+}  // namespace
 
 OutputFile::OutputFile(OutputFileSetup& setup, FilePlace place) : setup_(setup), place_(std::move(place)) {
   mark_.path = place_.path;
@@ -23,8 +28,10 @@ Result<void> OutputFile::open_or_create() {
   if (names_unsynced_)
     if (auto synced = sync_names(); !synced) return synced;
   ScopedFd directory(setup_.io, open_directory(setup_.io, place_, false));
-  const bool made = !directory.ok() && errno == ENOENT;
-  if (made) directory.reset(open_directory(setup_.io, place_, true));
+  if (!directory.ok() && errno == ENOENT) {
+    directory.reset(open_directory(setup_.io, place_, true));
+    setup_.directories_synced.erase(directory_of(path));
+  }
   if (!directory.ok()) return fail(system_error("cannot open the directory of", path));
   // O_NONBLOCK so that a fifo planted at the path cannot hold the worker; a regular file does not care.
   constexpr int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
@@ -32,24 +39,32 @@ Result<void> OutputFile::open_or_create() {
   fd_ = setup_.io.openat(directory.get(), name, flags, 0);
   if (fd_ < 0 && errno == ENOENT) {
     fd_ = setup_.io.openat(directory.get(), name, flags | O_CREAT | O_EXCL, setup_.mode);
-    names_unsynced_ = setup_.keep != nullptr;
+    names_unsynced_ = true;
   }
   if (fd_ < 0 && errno == ELOOP)
     return fail("cannot open " + path + ": it is a symbolic link; give the path of the file itself");
   if (fd_ < 0) return fail(system_error("cannot open", path));
-  if (!names_unsynced_) return {};
-  return made && sync_directories(setup_.io, place_) != 0
-             ? Result<void>(fail(system_error("cannot sync the directories of", path)))
-             : sync_names();
+  return sync_names();
 }
 
-/// A file that is written to must not lose its name in a power cut.
+/// What is written to must not lose its name in a power cut, nor its directories, whoever made them.
 Result<void> OutputFile::sync_names() {
-  if (setup_.keep) {
+  if (!setup_.keep) return {};
+  auto& done = setup_.directories_synced;
+  const std::string path = directory_of(place_.path);
+  int result = 0;
+  if (!done.contains(path)) {
+    result = sync_directories(setup_.io, place_);
+  } else if (names_unsynced_) {
     const ScopedFd directory(setup_.io, open_directory(setup_.io, place_, false));
-    if (directory.ok() ? sync_directory(setup_.io, directory.get()) != 0 : errno != ENOENT)
-      return fail(system_error("cannot sync the directory of", place_.path));
+    result = directory.ok() ? sync_directory(setup_.io, directory.get()) : errno == ENOENT ? 0 : -1;
   }
+  if (result != 0) {
+    done.erase(path);  // also for who opens the file next
+    return fail(system_error("cannot sync the directories of", place_.path));
+  }
+  if (done.size() == kDirectoriesMax) done.clear();
+  done.insert(path);
   names_unsynced_ = false;
   return {};
 }
@@ -77,8 +92,11 @@ Result<void> OutputFile::check(struct stat& st) {
 Result<void> OutputFile::begin(struct stat& st) {
   if (st.st_size > 0 && setup_.io.fstat(fd_, &st) != 0)
     return fail(system_error("cannot look at", place_.path));
+  const bool ours = has_mark_ && mark_.inode == st.st_ino;
   mark_.device = st.st_dev, mark_.inode = st.st_ino;
   size_ = uint64_t(st.st_size);
+  mark_.synced = ours ? std::min(mark_.synced, size_) : size_;
+  if (!ours) mark_.sync_failed = false;
   begun_ns_ = setup_.clock.monotonic_ns();
   if (setup_.every_ns > 0 && size_ > 0) {
     const int64_t born = setup_.io.born_ns(fd_);
@@ -89,6 +107,7 @@ Result<void> OutputFile::begin(struct stat& st) {
   settle();
   has_mark_ = same_boot_ = true;
   in_checkpoint_ = false;
+  unsynced_ = true;  // who wrote it last may have had no time for that
   return {};
 }
 

@@ -79,6 +79,7 @@ class FaultyIo : public Io {
   int list(int directory, std::vector<std::string>& names) override {
     return bad() ? fail(EIO) : io_.list(directory, names);
   }
+  bool lock(int fd) override { return io_.lock(fd); }
   int close(int fd) override { return io_.close(fd); }
 
  private:

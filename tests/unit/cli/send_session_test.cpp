@@ -100,7 +100,7 @@ TEST_CASE("the window is bounded and opens again with acknowledgements") {
   CHECK(c.session.room());
 }
 
-TEST_CASE("after a nack what was not stored is sent again under its numbers") {
+TEST_CASE("after a nack what was not acknowledged is sent again under its numbers") {
   Client c;
   c.welcome();
   c.take("1"), c.take("[2,3]"), c.take("4");
@@ -110,11 +110,11 @@ TEST_CASE("after a nack what was not stored is sent again under its numbers") {
   c.session.tick(1'000'000'000);
   CHECK(c.out().empty());
   c.session.tick(1'200'000'000);
-  CHECK(c.out() == "{\"weir\":\"hello\",\"ack\":\"received\",\"client_id\":\"c-1\",\"next_seq\":2}\n");
+  CHECK(c.out() == "{\"weir\":\"hello\",\"ack\":\"received\",\"client_id\":\"c-1\",\"next_seq\":1}\n");
   c.session.tick(9'000'000'000);
   CHECK(c.out().empty());
   c.welcome(2);
-  CHECK(c.out() == "[2,3]\n4\n");
+  CHECK(c.out() == "1\n[2,3]\n4\n");
   c.session.feed("{\"weir\":\"ack\",\"seq\":4}\n");
   CHECK(c.session.settled());
   CHECK(c.session.taken() == 4);
@@ -140,6 +140,38 @@ TEST_CASE("on another connection what was not acknowledged is sent again under i
   c.session.feed("{\"weir\":\"ack\",\"seq\":14}\n");
   CHECK(c.session.settled());
   CHECK(c.session.taken() == 4);
+}
+
+TEST_CASE("what is refused again when it is sent again counts once") {
+  Client c;
+  c.welcome();
+  c.take("1"), c.take("x"), c.take("3"), c.take("y");
+  c.session.feed("{\"weir\":\"reject\",\"seq\":2,\"reason\":\"r\"}\n");
+  c.session.disconnected();
+  c.session.reconnected();
+  c.welcome();
+  c.session.feed(
+      "{\"weir\":\"reject\",\"seq\":2,\"reason\":\"r\"}\n{\"weir\":\"reject\",\"seq\":4,\"reason\":\"r\"}\n"
+      "{\"weir\":\"ack\",\"seq\":4}\n");
+  CHECK(places(c.session) == "in.jsonl:2 r;in.jsonl:4 r;");
+  CHECK(c.session.refused() == 2);
+  CHECK(c.session.taken() == 2);
+}
+
+TEST_CASE("the level that counts is the lowest that was granted") {
+  Client c("durable");
+  const auto welcome = [&](const std::string& level) {
+    c.session.feed("{\"weir\":\"welcome\",\"client_id\":\"c\",\"ack\":\"" + level + "\",\"last_seq\":0}\n");
+  };
+  welcome("durable");
+  CHECK(c.session.outlives_agent());
+  for (const char* level : {"received", "durable"}) {
+    c.session.disconnected();
+    c.session.reconnected();
+    welcome(level);
+    CHECK(c.session.granted() == "received");
+  }
+  CHECK_FALSE(c.session.outlives_agent());
 }
 
 TEST_CASE("a connection lost before the first welcome begins anew") {

@@ -21,35 +21,38 @@ Lines read_in(const std::string& input, const std::vector<size_t>& sizes, size_t
   shared.record_bytes_max = record_bytes_max;
   Lines out;
   {
-    LineReader reader(shared, nullptr);
+    InputBuffer buffer(shared, nullptr);
+    LineReader reader(buffer);
     Line line;
     auto show = [&] {
       out.push_back(line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload));
     };
     size_t at = 0, n = 0;
     while (at < input.size()) {
-      auto space = reader.space();
+      auto space = buffer.space();
       size_t bytes =
           std::min<size_t>({sizes[std::min(n++, sizes.size() - 1)], space.size(), input.size() - at});
       std::memcpy(space.data(), input.data() + at, bytes);
       at += bytes;
-      reader.filled(bytes);
+      buffer.filled(bytes);
       while (reader.next(line)) {
         show();
         if (!stop_early) continue;
-        reader.put_aside();
+        reader.end_turn();
+        buffer.put_aside();
         std::memset(shared.bytes.data(), '#', shared.bytes.size());
-        reader.resume();
+        buffer.resume();
       }
-      reader.put_aside();
+      reader.end_turn();
+      buffer.put_aside();
       std::memset(shared.bytes.data(), '#', shared.bytes.size());  // others use the buffer now
     }
-    auto space = reader.space();
+    auto space = buffer.space();
     (void)space;
     if (reader.last(line))
       out.push_back("last:" +
                     (line.too_long ? "!" + std::to_string(line.length) : std::string(line.payload)));
-    reader.put_aside();
+    buffer.put_aside();
   }
   CHECK(shared.aside_bytes == 0);
   return out;

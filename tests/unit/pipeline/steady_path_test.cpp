@@ -58,7 +58,7 @@ class Path {
 
  private:
   void take_in(const std::vector<std::string>& lines, size_t read_bytes) {
-    const std::span<char> space = reader_.space();
+    const std::span<char> space = input_.space();
     size_t used = 0;
     do {  // the rest of a line, or whole ones
       const std::string& line = lines[line_ % lines.size()];
@@ -68,10 +68,11 @@ class Path {
       used += take, line_done_ += take;
       if (line_done_ == line.size()) ++line_, line_done_ = 0;
     } while (used < read_bytes);
-    reader_.filled(used);
+    input_.filled(used);
     for (Line line; reader_.next(line); ++counts_.records)
       if (pipeline_.on_frame(producer_, line.payload) != Intake::taken) end_turn();
-    reader_.put_aside();
+    reader_.end_turn();
+    input_.put_aside();
     counts_.longer_rests += line_done_ > rest_room_;
     rest_room_ = line_done_ == 0 ? 0 : std::max(rest_room_, line_done_);  // nothing is held between lines
     end_turn();
@@ -94,7 +95,8 @@ class Path {
   ManualClock clock_;
   Quarantine quarantine_{system_io(), dir_ / "quarantine", "rejected.jsonl"};
   ReadBuffer buffer_;
-  LineReader reader_{buffer_, nullptr};
+  InputBuffer input_{buffer_, nullptr};
+  LineReader reader_{input_};
   std::unique_ptr<Journal> journal_ = make_memory_journal(1 << 20);
   Pipeline pipeline_{*journal_, quarantine_, clock_};
   Producer producer_;

@@ -10,6 +10,7 @@
 
 #include "agent/sinks/common_options.h"
 #include "tests/support/journal_fill.h"
+#include "tests/support/kept_cursor.h"
 #include "tests/support/temp_dir.h"
 
 namespace weir {
@@ -196,6 +197,118 @@ TEST_CASE("slices of traces: business logic, platform internals, and their other
   CHECK(passing("logical") == 3);
   CHECK(passing("platform_internals") == 2);
   CHECK(passing("topology") == 2);
+}
+
+/// Has something to remember, and to sync.
+class RememberingSink final : public Sink {
+ public:
+  Result<void> open() override { return {}; }
+  void close() noexcept override {}
+  bool needs_sync() const override { return true; }
+  Result<void> sync() override {
+    ++syncs;
+    if (syncs_to_fail == 0) return {};
+    --syncs_to_fail;
+    return fail("cannot sync");
+  }
+  void restore(SinkMemory memory) override { restored = std::move(memory); }
+  std::string state() const override { return "{\"seen\":" + std::to_string(seen) + "}"; }
+  Delivery deliver(const BatchView& batch, std::stop_token) override {
+    const uint64_t part = batch.records > 1 ? batch.records / 2 : 1;
+    seen += part;
+    return part == batch.records ? Delivery::delivered() : Delivery::partial(part);
+  }
+  uint64_t seen = 0;
+  int syncs = 0, syncs_to_fail = 0;
+  SinkMemory restored;
+};
+
+struct KeptBench {
+  KeptBench(test::KeptPlaces& places, const Settings& settings, bool same_boot = true)
+      : cursor(new test::KeptCursor(lines, places, true, same_boot, places.cached.last)),
+        sink(new RememberingSink),
+        runner("s", "remembering", StreamSet::all(), std::unique_ptr<Sink>(sink), BatchFilter::make(settings),
+               {std::unique_ptr<Cursor>(cursor), 0, 0, {}, {}}, quarantine, system_clock()) {}
+  test::TempDir dir;
+  Quarantine quarantine{system_io(), dir / "q", "s.jsonl"};
+  test::KeptCursor::Lines lines = [] {
+    test::KeptCursor::Lines out;
+    for (int i = 0; i < 100; ++i)
+      out.emplace_back(Stream::log, "{\"n\":" + std::to_string(i) + ",\"odd\":" + (i % 2 ? "1}" : "0}"));
+    return out;
+  }();
+  test::KeptCursor* cursor;
+  RememberingSink* sink;  // both the runner's
+  SinkRunner runner;
+};
+
+TEST_CASE("counters and the sink's state come back with the place, of one moment") {
+  test::KeptPlaces places;
+  {
+    KeptBench b(places, settings_with("odd == 1"));
+    CHECK(b.sink->restored.state == "");
+    CHECK(b.sink->restored.keep != nullptr);
+    b.runner.start();
+    REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+    const SinkStatus s = b.runner.status();
+    CHECK(s.delivered == 50);
+    CHECK(s.filtered.at("where") == 50);
+    b.runner.stop();
+    CHECK(b.sink->syncs == 1);
+    CHECK(b.cursor->secures == 1);
+  }
+  CHECK(places.cached.last.position == 100);
+  CHECK(places.cached.secured.position == 100);
+  for (const bool same_boot : {true, false}) {
+    KeptBench b(places, settings_with("odd == 1"), same_boot);
+    CHECK(b.sink->restored.state == R"({"seen":50})");
+    CHECK(b.sink->restored.same_boot == same_boot);
+    const SinkStatus s = b.runner.status();
+    CHECK(s.delivered == 50);
+    CHECK(s.filtered.at("where") == 50);
+  }
+}
+
+TEST_CASE("a secure that is asked for is answered after a sync, also when that fails at first") {
+  test::KeptPlaces places;
+  KeptBench b(places, settings_with(nullptr));
+  b.cursor->want_secure();
+  b.sink->syncs_to_fail = 1;
+  b.runner.start();
+  REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  CHECK(b.runner.status().retries == 1);
+  CHECK(b.runner.status().last_error == "cannot sync");
+  b.runner.stop();
+  CHECK(b.sink->syncs == 3);  // the last at the end
+  CHECK(b.cursor->secures == 2);
+}
+
+TEST_CASE("what a sink keeps in the midst of a delivery is its state then, durable when that is asked for") {
+  test::KeptPlaces places;
+  KeptBench b(places, settings_with(nullptr));
+  b.sink->seen = 7;
+  CHECK(b.sink->restored.keep(false));
+  CHECK(places.cached.last.note.find(R"("state":{"seen":7})") != std::string::npos);
+  CHECK(places.durable.last.note == "");
+  CHECK(b.sink->restored.keep(true));
+  CHECK(places.durable.last.note == places.cached.last.note);
+  CHECK(places.durable.secured.note == places.cached.last.note);
+}
+
+TEST_CASE("a note holds what it was made of, whatever the names") {
+  SinkPlace place{nullptr, 12, 3, {{"where", 4}, {"a \"rule\"", 5}}, {{"refused", 6}}};
+  std::string note;
+  write_note(note, place, R"({"x":[1,{"y":"}"}]})");
+  SinkPlace back;
+  read_note(note, back);
+  CHECK(back.delivered == 12);
+  CHECK(back.retries == 3);
+  CHECK(back.filtered == place.filtered);
+  CHECK(back.quarantined == place.quarantined);
+  CHECK(back.state == R"({"x":[1,{"y":"}"}]})");
+  SinkPlace empty;
+  read_note("", empty);
+  CHECK(empty.delivered == 0);
 }
 
 }  // namespace

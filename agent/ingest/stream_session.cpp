@@ -1,0 +1,316 @@
+#include "agent/ingest/stream_session.h"
+
+#include <sys/socket.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+
+#include "agent/core/clock.h"
+#include "agent/core/log.h"
+
+namespace weir {
+namespace {
+
+constexpr auto kLinger = std::chrono::milliseconds(500);
+constexpr int64_t kBudgetRetryNs = 10'000'000;
+constexpr int64_t kWaitNsMax = 100'000'000;  // so that stop() and drain() are seen
+constexpr auto kWelcomeWait = std::chrono::seconds(1);
+
+}  // namespace
+
+StreamSession::StreamSession(IngestContext& context, FrameHandler& handler,
+                             std::unique_ptr<ByteStream> stream, Producer producer, const Settings&)
+    : Session(context, handler, std::move(stream), std::move(producer)),
+      input_(context.buffer, share_ ? &share_->aside : nullptr) {}
+
+void StreamSession::push_policy(const std::string& policy) {
+  if (!welcomed_ || ending()) return;
+  protocol_->replies().policy(out_, policy);
+  connection_.cancel();
+}
+
+/// What the other connection is not told of is known to the one that takes over.
+void StreamSession::on_taken_over() {
+  acks_.clear();
+  last_words_.clear();
+  protocol_->replies().bye(last_words_, "taken_over");
+  closing_ = true;
+  connection_.cancel();
+}
+
+asio::awaitable<void> StreamSession::serve() {
+  while (!ending() && !(end_of_input_ && !backlog_)) {
+    co_await send_replies();
+    if (ending()) break;
+    if (!context_.gate.is_open_to(producer_)) {
+      co_await context_.gate.wait();
+    } else if (backlog_) {
+      input_.resume();
+      co_await turn();
+      co_await asio::post(context_.io, kAwait);
+    } else if (fill()) {
+      co_await turn();
+      // One read per turn: the others come next.
+      if (pause_ns_ > 0 && !draining_ && !ending())
+        co_await connection_.pause(std::chrono::nanoseconds(pause_ns_));
+      else
+        co_await asio::post(context_.io, kAwait);
+    } else {
+      co_await wait_readable();
+    }
+  }
+  co_await wait_acknowledged();
+  acks_.clear();
+  unlink();
+  out_ += last_words_;
+  co_await send_replies();
+  if (closing_ && !stopped_) co_await linger();
+  connection_.stream().shutdown_write();  // so that over TLS an end can be told from a cut
+}
+
+/// False: too few bytes are here to tell. Whatever only begins like frames is lines.
+bool StreamSession::choose_protocol() {
+  const std::string_view begin(input_.data(), std::min(input_.size(), frames::kMagic.size()));
+  if (begin == frames::kMagic) {
+    input_.take(begin.size());
+    out_ += frames::kMagic;
+    protocol_ = make_frame_protocol(input_, handler_, producer_);
+  } else if (end_of_input_ || !frames::kMagic.starts_with(begin)) {
+    protocol_ = make_line_protocol(input_, handler_, producer_);
+  }
+  return protocol_ != nullptr;
+}
+
+/// 0: it may read now. Else it is another one's turn, or this user has read his share of the second.
+int64_t StreamSession::wait_ns() {
+  if (draining_) return 0;
+  if (!input_.may_read()) return kBudgetRetryNs;
+  return share_ ? context_.shares.wait_ns(*share_, system_clock().monotonic_ns()) : 0;
+}
+
+asio::awaitable<void> StreamSession::wait_readable() {
+  if (const int64_t wait = wait_ns(); wait > 0) {
+    asio::steady_timer timer(context_.io, std::chrono::nanoseconds(std::min(wait, kWaitNsMax)));
+    co_await timer.async_wait(kAwait);
+    co_return;
+  }
+  co_await connection_.wait(wants_);
+}
+
+/// Has the other side closed, with nothing more to read?
+bool StreamSession::hung_up() {
+  char byte;
+  ssize_t n = ::recv(connection_.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/// Reads once. False: nothing is there now. At the end of the connection end_of_input_ is set.
+bool StreamSession::fill() {
+  pause_ns_ = 0;
+  if (wait_ns() > 0 && !hung_up()) return false;
+  const std::span<char> space = input_.space();
+  IoStep step = connection_.stream().read_some(space);
+  if (step.is(IoStep::Kind::done)) {
+    input_.filled(step.bytes);
+    // A local socket costs its writer the same either way; who waits for replies must not wait longer.
+    if (!producer_.peer.uid && !producer_.client && connection_.stream().short_read_empties()) {
+      pace_.read(step.bytes);
+      if (step.bytes < space.size()) pause_ns_ = pace_.emptied(system_clock().monotonic_ns());
+    }
+    if (share_) share_->allowance -= int64_t(step.bytes);
+    return true;
+  }
+  const bool waits = step.is(IoStep::Kind::want_read) || step.is(IoStep::Kind::want_write);
+  if (!waits || draining_) {
+    end_of_input_ = true;
+    return true;
+  }
+  wants_ = step.kind;
+  input_.put_aside();
+  return false;
+}
+
+/// Hands over what is there, ends the turn, says what is to be said. The shared buffer is not used beyond the
+/// first await.
+asio::awaitable<void> StreamSession::turn() {
+  if (!protocol_ && !choose_protocol()) {
+    input_.put_aside();
+    co_return;
+  }
+  backlog_ = !protocol_->feed();
+  if (end_of_input_ && !backlog_) backlog_ = !protocol_->feed_last();
+  protocol_->end_turn();
+  input_.put_aside();
+  co_await end_turn();
+  if (stopped_ && !context_.gate.is_open_to(producer_)) co_return;
+  if (closing_) co_return;
+  add_replies();
+  if (auto request = protocol_->take_request()) co_await obey(std::move(*request));
+}
+
+/// Refusals first, then the acknowledgement that covers them, when it is due.
+void StreamSession::add_replies() {
+  const bool given_back = producer_.given_back();
+  if (given_back) give_up_from(producer_.client->last_seq + 1);
+  if (tells()) {
+    for (const RejectNote& note : producer_.rejects) protocol_->replies().reject(out_, note);
+    const uint64_t seq = producer_.next_seq - 1;
+    if (seq > owed_seq_) acks_.add(owed_seq_ = seq, handler_.journal_mark());
+    acknowledge();
+    if (given_back) protocol_->replies().nack(out_, producer_.next_seq, frames::kFailed);
+  }
+  producer_.rejects.clear();
+}
+
+/// The journal has failed: the client sends again what was given back, and everything behind it.
+void StreamSession::give_up_from(uint64_t seq) {
+  producer_.next_seq = seq;
+  std::erase_if(producer_.rejects, [seq](const RejectNote& note) { return note.seq >= seq; });
+  protocol_->discard();
+}
+
+void StreamSession::acknowledge() {
+  const uint64_t seq =
+      acks_.take([this](uint64_t mark) { return handler_.has_reached(mark, producer_.level); });
+  if (seq > 0) protocol_->replies().ack(out_, told_seq_ = seq);
+  if (!acks_.empty()) context_.waiting.add(*this);
+}
+
+/// Serve() may be waiting for more to read, or at the gate: what the socket takes goes out from here.
+void StreamSession::on_progress() {
+  unlink();
+  acknowledge();
+  send_now();
+  if (sleeping_ || !out_.empty()) connection_.cancel();
+}
+
+void StreamSession::send_now() {
+  while (!out_.empty() && !sending_ && !stopped_) {
+    const IoStep step = connection_.stream().write_some(out_);
+    if (!step.is(IoStep::Kind::done)) break;
+    out_.erase(0, step.bytes);
+  }
+}
+
+/// Until everything that was taken is acknowledged; after a nack nobody counts on that.
+asio::awaitable<void> StreamSession::wait_acknowledged() {
+  for (;;) {
+    co_await send_replies();
+    if (acks_.empty() || stopped_ || protocol_->discarding()) break;
+    co_await wait_progress(Connection::TimePoint::max());
+  }
+}
+
+/// Until the journal has got on, cancel(), or `deadline`. Whoever calls has looked just before.
+asio::awaitable<void> StreamSession::wait_progress(Connection::TimePoint deadline) {
+  context_.waiting.add(*this);
+  sleeping_ = true;
+  co_await connection_.sleep_until(deadline);
+  sleeping_ = false;
+}
+
+asio::awaitable<void> StreamSession::obey(Request request) {
+  switch (request.kind) {
+    case Request::Kind::hello:
+      co_await welcome(std::move(request.hello));
+      break;
+    case Request::Kind::sync:
+      co_await wait_acknowledged();
+      if (ending()) break;
+      protocol_->replies().synced(out_, request.text,
+                                  protocol_->discarding() ? told_seq_ : producer_.next_seq - 1);
+      break;
+    case Request::Kind::bye:
+      closing_ = true;
+      break;
+    case Request::Kind::jump:
+      if (protocol_->discarding()) break;
+      handler_.on_jump(producer_, request.number);
+      break;
+    case Request::Kind::drops:
+      on_dropped(request);
+      break;
+    case Request::Kind::error:
+      say_error(request.text);
+      break;
+  }
+}
+
+asio::awaitable<void> StreamSession::welcome(Hello hello) {
+  co_await wait_acknowledged();
+  if (ending()) co_return;
+  acks_.clear();
+  welcomed_ = false;
+  hello.taken_over = [self = weak_from_this()] {
+    if (auto session = self.lock()) static_cast<StreamSession&>(*session).on_taken_over();
+  };
+  const auto welcome = handler_.on_hello(producer_, std::move(hello));
+  if (!welcome) {
+    say_error(welcome.error().message + ": this client_id belongs to another user");
+    co_return;
+  }
+  protocol_->on_welcome();
+  owed_seq_ = told_seq_ = producer_.next_seq - 1;
+  // A client may take last_seq for an acknowledgement of what another connection brought.
+  const auto deadline = std::chrono::steady_clock::now() + kWelcomeWait;
+  const uint64_t mark = handler_.journal_mark();
+  while (!handler_.has_reached(mark, welcome->level) && !ending() &&
+         std::chrono::steady_clock::now() < deadline)
+    co_await wait_progress(deadline);
+  if (ending()) co_return;
+  welcomed_ = true;
+  protocol_->replies().welcome(out_,
+                               {producer_.client->identity->client_id, welcome->level, welcome->last_seq,
+                                context_.buffer.record_bytes_max, handler_.policy()});
+}
+
+void StreamSession::on_dropped(const Request& request) {
+  uint64_t& dropped = producer_.client->dropped;
+  dropped += std::min(request.number, UINT64_MAX - dropped);
+  log::sampled(log::Level::warn, "client_drops", "{}: the client says it dropped {} records: {}",
+               producer_.peer.address, request.number, request.text);
+}
+
+/// `text`: `REASON_WORD: detail`.
+void StreamSession::say_error(std::string_view text) {
+  const std::string_view reason = text.substr(0, text.find(':'));
+  const std::string_view detail = text.substr(std::min(reason.size() + 2, text.size()));
+  log::sampled(log::Level::warn, "protocol", "{}: connection closed: {}", producer_.peer.address, detail);
+  protocol_->replies().error(last_words_, reason, detail);
+  closing_ = true;
+}
+
+asio::awaitable<void> StreamSession::send_replies() {
+  sending_ = true;
+  while (!out_.empty() && !stopped_) {
+    IoStep step = connection_.stream().write_some(out_);
+    if (step.is(IoStep::Kind::done)) {
+      out_.erase(0, step.bytes);
+    } else if (step.is(IoStep::Kind::want_write) || step.is(IoStep::Kind::want_read)) {
+      co_await connection_.wait(step.kind);
+    } else {
+      break;  // the client does not read any more; what it sent still counts
+    }
+  }
+  sending_ = false;
+  out_.clear();
+  if (out_.capacity() > 4096) out_.shrink_to_fit();
+}
+
+/// Closing with unread bytes resets a TCP connection, and the reset may overtake our last words: read them
+/// away for a moment.
+asio::awaitable<void> StreamSession::linger() {
+  connection_.stream().shutdown_write();
+  const auto deadline = std::chrono::steady_clock::now() + kLinger;
+  while (!stopped_ && std::chrono::steady_clock::now() < deadline) {
+    auto space = input_.space();
+    ssize_t n = ::recv(connection_.fd(), space.data(), space.size(), MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) break;
+    if (n > 0)
+      co_await asio::post(context_.io, kAwait);
+    else if (!co_await connection_.wait_until(IoStep::Kind::want_read, deadline))
+      break;
+  }
+}
+
+}  // namespace weir
