@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
@@ -12,6 +11,7 @@
 #include "agent/core/uuid.h"
 #include "agent/journal/data_lock.h"
 #include "agent/journal/disk_journal.h"
+#include "agent/journal/stored_records.h"
 
 namespace weir {
 namespace {
@@ -32,23 +32,6 @@ std::string kernel_boot_id() {
 }
 
 std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
-
-/// Who the journal is: its name, and the format of its files.
-struct Identity {
-  std::string uuid;
-  uint32_t format = 0;  ///< 0: not there, or not readable
-};
-
-Identity read_identity(Io& io, int directory) {
-  const std::string text = read_text(io, directory, "journal.json", 4096);
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  Identity out;
-  if (!json.is_object()) return out;
-  out.format = json.value("format", 0u);
-  out.uuid = json.value("uuid", "");
-  if (out.uuid.size() != 36) out = {};
-  return out;
-}
 
 Result<void> write_identity(Io& io, int directory, const std::string& path, const std::string& uuid,
                             int64_t now_ns) {
@@ -113,7 +96,7 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   locks.push_back(*lock);
   const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (directory < 0) return give_up(why("cannot open " + path));
-  Identity identity = read_identity(io, directory);
+  JournalIdentity identity = read_journal_identity(io, directory);
   // From here on the journal closes what was opened.
   const bool made = identity.format == 0;
   std::string uuid = made ? random_uuid() : identity.uuid;
