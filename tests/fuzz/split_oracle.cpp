@@ -23,16 +23,17 @@ std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd
   [[maybe_unused]] volatile char readable;  // a sanitizer says if it is not
   const auto one_in = [&](unsigned n) { return random && (*random)() % n == 0; };
   {
-    LineReader reader(shared, nullptr);
+    InputBuffer input(shared, nullptr);
+    LineReader reader(input);
     Line line;
     const auto others_use_the_buffer = [&] { std::memset(shared.bytes.data(), '\n', shared.bytes.size()); };
     for (bool end = false; !end;) {
-      auto space = reader.space();
+      auto space = input.space();
       size_t bytes = std::min(space.size(), text.size());
       if (random) bytes = std::min<size_t>(bytes, 1 + (*random)() % (one_in(4) ? 40'000 : 40));
       std::memcpy(space.data(), text.data(), bytes);
       text.remove_prefix(bytes);
-      reader.filled(bytes);
+      input.filled(bytes);
       end = bytes == 0;
       while (end ? reader.last(line) : reader.next(line)) {
         if (!line.too_long && one_in(8)) {
@@ -43,11 +44,13 @@ std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd
         if (!line.too_long) readable = line.payload.data()[line.payload.size() + kReadablePadding - 1];
         out += (end ? "last: " : "") + shown(line);
         if (end || !one_in(8)) continue;
-        reader.put_aside();
+        reader.end_turn();
+        input.put_aside();
         others_use_the_buffer();
-        reader.resume();
+        input.resume();
       }
-      reader.put_aside();
+      reader.end_turn();
+      input.put_aside();
       others_use_the_buffer();
     }
   }
