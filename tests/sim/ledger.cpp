@@ -8,9 +8,12 @@ std::string judge(const std::vector<ClientLedger>& ledgers, const Delivered& del
   std::vector<std::vector<bool>> there(ledgers.size());
   std::vector<uint64_t> last(ledgers.size(), 0);
   for (size_t c = 0; c < ledgers.size(); ++c) there[c].resize(ledgers[c].sent + 1);
-  for (const std::string& line : delivered.lines) {
+  for (size_t i = 0; i < delivered.lines.size(); ++i) {
+    const std::string& line = delivered.lines[i];
     const auto record = SimRecord::parse(line);
-    if (!record) return "a line that nobody sent: " + line.substr(0, 200);
+    if (!record)
+      return "line " + std::to_string(i) + " of " + std::to_string(delivered.lines.size()) + " was never sent, " +
+             std::to_string(line.size()) + " bytes: " + line.substr(0, 200);
     const unsigned c = record->client();
     const std::string who = "record " + std::to_string(record->number()) + " of client " + std::to_string(c);
     if (c >= ledgers.size() || record->number() == 0 || record->number() > ledgers[c].sent)

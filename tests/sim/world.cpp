@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "agent/core/log.h"
 #include "agent/sinks/rotated_name.h"
 
 namespace weir::test {
@@ -70,7 +71,21 @@ void World::start(bool resend) {
   apply_pipeline();
   open_sinks();
   for (size_t c = 0; c < state_.ledgers.size(); ++c) hello(c, resend);
+  say_state("up");
   look();
+}
+
+void World::say_state(const char* when) const {
+  const JournalStatus j = life_->journal->status();
+  log::debug("sim: {}: journal {} end {} written {} synced {}, {} damaged, {} torn bytes, {} fsync errors", when,
+             j.state, life_->journal->end(), j.written, j.synced, j.damaged_records, j.torn_bytes,
+             j.fsync_errors);
+  for (const auto& [index, sink] : life_->sinks) {
+    const CursorStatus s = sink->cursor().status();
+    log::debug("sim:   sink {} at {}, routed {}, passed {}, dropped {} + {}, lag {}, note {}", sink->name(),
+               s.position, s.routed, s.passed, s.dropped_lag, s.dropped_damaged, s.lag_records,
+               sink->cursor().memory().note);
+  }
 }
 
 void World::apply_pipeline() {
@@ -114,7 +129,7 @@ void World::hello(size_t c, bool resend) {
     return;
   }
   // Asked without a number first, so that last_seq is what the journal remembers.
-  const auto told = life_->pipeline.on_hello(producer, {ledger.id(), {}, {}});
+  const auto told = life_->pipeline.on_hello(producer, {ledger.id(), {}, {}, ledger.level});
   if (!told) fail_simulation("hello of " + ledger.id() + " is refused");
   const uint64_t last_seq = told->last_seq;
   const std::string who = "welcome of " + ledger.id() + " says " + std::to_string(last_seq);
@@ -126,7 +141,7 @@ void World::hello(size_t c, bool resend) {
   uint64_t next = last_seq + 1;
   if (ledger.acked > last_seq || resend) next = ledger.acked + 1;
   if (next != last_seq + 1) {
-    const auto again = life_->pipeline.on_hello(producer, {ledger.id(), next, {}});
+    const auto again = life_->pipeline.on_hello(producer, {ledger.id(), next, {}, ledger.level});
     if (!again) fail_simulation("the second hello of " + ledger.id() + " is refused");
   }
   life_->next[c] = next;
@@ -190,16 +205,32 @@ bool World::send(size_t c, uint64_t records) {
   }
   producer.rejects.clear();
   life.waiting.push_back(c);
-  life.paused = life.pipeline.on_turn_end(producer) != Intake::taken;
-  if (!life.paused) handed_over();
+  turn_ended(life.pipeline.on_turn_end(producer));
   return true;
 }
 
-/// Nothing waits in the pipeline: what was sent is in the journal, at some level.
-void World::handed_over() {
-  const uint64_t mark = life_->pipeline.journal_mark();
-  for (const size_t c : life_->waiting) state_.ledgers[c].handed.push_back({mark, life_->next[c] - 1});
-  life_->waiting.clear();
+/// What was sent is in the journal, at some level, waits in the pipeline, or was given back: then its client
+/// says hello again, as after a nack.
+void World::turn_ended(Intake intake) {
+  Life& life = *life_;
+  life.paused = intake != Intake::taken;
+  const uint64_t mark = life.pipeline.journal_mark();
+  std::vector<size_t> waiting;
+  for (const size_t c : life.waiting) {
+    ClientLedger& ledger = state_.ledgers[c];
+    Producer& producer = life.producers[c];
+    const bool given_back = intake != Intake::pause && producer.given_back();
+    if (life.paused && !given_back) {
+      waiting.push_back(c);
+      continue;
+    }
+    ledger.handed.push_back({mark, given_back ? producer.client->last_seq : life.next[c] - 1});
+    if (!given_back) continue;
+    if (!life.pipeline.on_hello(producer, {ledger.id(), {}, {}, ledger.level}))
+      fail_simulation("hello after nack of " + ledger.id() + " is refused");
+    life.next[c] = producer.next_seq;
+  }
+  life.waiting = std::move(waiting);
 }
 
 bool World::step_write() { return life_->journal->step_write(); }
@@ -220,10 +251,7 @@ bool World::step_sink(size_t n) {
 
 void World::look() {
   Life& life = *life_;
-  if (life.paused && life.pipeline.retry_pending() == Intake::taken) {
-    life.paused = false;
-    handed_over();
-  }
+  if (life.paused) turn_ended(life.pipeline.retry_pending());
   for (ClientLedger& ledger : state_.ledgers) {
     for (const AckLevel level : {AckLevel::received, AckLevel::buffered, AckLevel::durable})
       for (const auto& handed : ledger.handed)
@@ -290,7 +318,7 @@ bool World::is_drained() const {
   if (life.paused) return false;
   for (size_t c = 0; c < state_.ledgers.size(); ++c) {
     const ClientLedger& ledger = state_.ledgers[c];
-    if (life.next[c] <= ledger.sent || ledger.promised_at(AckLevel::durable) < ledger.sent) return false;
+    if (life.next[c] <= ledger.sent || !ledger.handed.empty()) return false;
   }
   return std::ranges::all_of(life.sinks, [](const auto& sink) { return sink.second->drained(); });
 }
@@ -317,6 +345,7 @@ void World::drain_and_judge() {
       while (n <= life_->sinks.size() && step_sink(n - 1)) continue;
     look();
   }
+  say_state("drained");
   for (const SimSinkConfig& config : state_.sinks) {
     const Delivered delivered = delivered_by(config);
     judged_lines += delivered.lines.size();

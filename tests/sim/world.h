@@ -96,7 +96,8 @@ class World {
   void open_sinks();
   std::unique_ptr<SteppedSink> make_sink(SimSinkConfig& config);
   void hello(size_t client, bool resend);
-  void handed_over();
+  void turn_ended(Intake intake);
+  void say_state(const char* when) const;
   void end_of_life(AckLevel survives);
   Delivered delivered_by(const SimSinkConfig& config) const;
   bool is_drained() const;
