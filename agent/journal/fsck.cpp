@@ -22,11 +22,7 @@ class Check {
  public:
   Check(Io& io, int directory, Position known_written, JournalReport& report,
         const std::function<void(uint64_t, uint64_t)>& progress)
-      : io_(io),
-        directory_(directory),
-        known_written_(known_written),
-        report_(report),
-        progress_(progress) {}
+      : io_(io), directory_(directory), known_written_(known_written), report_(report), progress_(progress) {}
 
   void segments() {
     const std::vector<SegmentFile> files = list_segments(io_, directory_);

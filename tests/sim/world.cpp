@@ -77,8 +77,8 @@ void World::start(bool resend) {
 
 void World::say_state(const char* when) const {
   const JournalStatus j = life_->journal->status();
-  log::debug("sim: {}: journal {} end {} written {} synced {}, {} damaged, {} torn bytes, {} fsync errors", when,
-             j.state, life_->journal->end(), j.written, j.synced, j.damaged_records, j.torn_bytes,
+  log::debug("sim: {}: journal {} end {} written {} synced {}, {} damaged, {} torn bytes, {} fsync errors",
+             when, j.state, life_->journal->end(), j.written, j.synced, j.damaged_records, j.torn_bytes,
              j.fsync_errors);
   for (const auto& [index, sink] : life_->sinks) {
     const CursorStatus s = sink->cursor().status();
