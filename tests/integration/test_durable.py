@@ -99,7 +99,7 @@ class Killed(DurableTest):
                 self.kill_while_sending(level)
 
     def kill_while_sending(self, level):
-        count, step = 6000, 200
+        count, step = 12000, 200
         lines = [log("%s-%d" % (level, n)) for n in range(1, count + 1)]
         agent = self.start(CONFIG)
         acked, seed = 0, random.randrange(2**32)
