@@ -1,5 +1,6 @@
 // Bytes of one connection behind the magic: cut into frames, whatever pieces they come in, they are the same
 // frames, and no byte is read that did not come. ./dev fuzz frames 60
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
