@@ -64,8 +64,8 @@ class Producer:
         assert not self.fault, "producer %s: %s" % (self.name, self.fault)
 
     def finish(self, deadline_s=None):
-        """Waits until all it has sent is acknowledged and it has ended."""
-        self._stop.value = 1
+        """Waits until all it has sent (with `count`: so many) is acknowledged and it has ended."""
+        self._stop.value = 0 if self.count else 1
         self.process.join(deadline_s or harness.DEADLINE_S)
         self.check()
         assert self.process.exitcode == 0, "producer %s: exit code %s (None: still waits), acked %d of %d" % (
@@ -230,7 +230,7 @@ class Fleet:
 
     def finish(self, deadline_s=None):
         for p in self.producers:
-            p._stop.value = 1
+            p._stop.value = 0 if p.count else 1
         for p in self.producers:
             p.finish(deadline_s)
 
