@@ -117,7 +117,12 @@ bool CheckpointFiles::open(int slot) {
   fds_[slot] = io_.open(path(slot), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fds_[slot] < 0) return false;
   struct stat st;
-  if (io_.fstat(fds_[slot], &st) == 0 && st.st_size < kSlotBytes) io_.allocate(fds_[slot], kSlotBytes);
+  if (io_.fstat(fds_[slot], &st) != 0 || st.st_size >= kSlotBytes) return true;
+  io_.allocate(fds_[slot], kSlotBytes);
+  if (const int directory = io_.open(directory_, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); directory >= 0) {
+    io_.fsync(directory);
+    io_.close(directory);
+  }
   return true;
 }
 
