@@ -1,8 +1,8 @@
 // Many numbered clients that keep a window of records under way: how much is acknowledged, and how long it
 // takes.
 //   acknowledged SOCKET LEVEL CLIENTS SECONDS [WINDOW]
-// One JSON line: records per second, and percentiles of the time from a write to the acknowledgement that covers
-// its last record.
+// One JSON line: records per second, and percentiles of the time from a write to the acknowledgement that
+// covers its last record.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -69,9 +69,10 @@ int main(int argc, char** argv) {
   const unsigned long long window = argc > 5 ? std::strtoull(argv[5], nullptr, 10) : 256;
   std::string chunk;
   for (int i = 0; i < kChunkRecords; ++i)
-    chunk += "{\"stream\":\"log\",\"level\":\"info\",\"service\":\"orders\",\"message\":\"order 48151623 was "
-             "accepted and handed on to the warehouse in time\",\"attributes\":{\"customer\":\"c-4711\","
-             "\"amount\":1299,\"currency\":\"EUR\",\"items\":3,\"region\":\"eu-central-1\"}}\n";
+    chunk +=
+        "{\"stream\":\"log\",\"level\":\"info\",\"service\":\"orders\",\"message\":\"order 48151623 was "
+        "accepted and handed on to the warehouse in time\",\"attributes\":{\"customer\":\"c-4711\","
+        "\"amount\":1299,\"currency\":\"EUR\",\"items\":3,\"region\":\"eu-central-1\"}}\n";
   std::vector<Client> all(size_t(clients), Client{});
   std::vector<pollfd> polled;
   for (int i = 0; i < clients; ++i) {
@@ -108,7 +109,8 @@ int main(int argc, char** argv) {
             acknowledged += seq - c.acknowledged;
             c.acknowledged = seq;
             for (; !c.waiting.empty() && c.waiting.front().first <= seq; c.waiting.pop_front())
-              times.push_back(std::chrono::duration<double, std::milli>(now - c.waiting.front().second).count());
+              times.push_back(
+                  std::chrono::duration<double, std::milli>(now - c.waiting.front().second).count());
           }
         }
       }
@@ -129,8 +131,9 @@ int main(int argc, char** argv) {
   const auto percentile = [&](double p) {
     return times.empty() ? 0.0 : times[std::min(times.size() - 1, size_t(p * double(times.size())))];
   };
-  std::printf("{\"asked\":\"%s\",\"granted\":\"%s\",\"clients\":%d,\"window\":%llu,\"records\":%llu,"
-              "\"records_per_s\":%.0f,\"ack_ms\":{\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f}}\n",
-              argv[2], granted.c_str(), clients, window, acknowledged, double(acknowledged) / seconds,
-              percentile(0.5), percentile(0.99), percentile(1));
+  std::printf(
+      "{\"asked\":\"%s\",\"granted\":\"%s\",\"clients\":%d,\"window\":%llu,\"records\":%llu,"
+      "\"records_per_s\":%.0f,\"ack_ms\":{\"p50\":%.2f,\"p99\":%.2f,\"max\":%.2f}}\n",
+      argv[2], granted.c_str(), clients, window, acknowledged, double(acknowledged) / seconds,
+      percentile(0.5), percentile(0.99), percentile(1));
 }

@@ -69,7 +69,7 @@ bool DiskJournal::can_hold(size_t bytes) {
   }
   if (entries_.empty()) return appends_.size() < 4 * kUnsyncedAppendsMax;
   return (held() <= tail_max + waiting_max &&
-                              unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
+          unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
 }
 
 bool DiskJournal::room_for_wanted() {
@@ -335,8 +335,8 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
     }
     if (bytes >= kWindowBytes) return {};
     if (tape->reader.error() != 0 && tape->reader.damage_is_final()) {
-      log::sampled(log::Level::error, "journal.read", "journal: a part of {} cannot be read: {}", segment.name,
-                   std::strerror(tape->reader.error()));
+      log::sampled(log::Level::error, "journal.read", "journal: a part of {} cannot be read: {}",
+                   segment.name, std::strerror(tape->reader.error()));
     } else if (tape->reader.error() != 0) {
       const std::string error = std::strerror(tape->reader.error());
       tape->reader.try_again();
@@ -453,6 +453,7 @@ Checkpoint DiskJournal::make_checkpoint() {
   c.boot_id = boot_id_;
   c.written = visible_.position, c.written_totals = visible_.totals;
   c.synced = synced_.position;
+  c.oldest = segments_.empty() ? written_.position : segments_.front().first.position;
   const int64_t now = clock_.wall_ns();
   std::erase_if(parked_, [&](const auto& parked) {
     if (frozen_ || now - parked.second.seen_ns <= kParkedMax) return false;

@@ -228,10 +228,10 @@ class DiskJournal final : public TailJournal {
   uint32_t next_index_ = 0;
   bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
-  std::mutex clients_mutex_;  ///< the last to be taken
+  std::mutex clients_mutex_;                                   ///< the last to be taken
   std::mutex sync_mutex_;                                      ///< one sync at a time; before mutex_
   std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under clients_mutex_
-  std::vector<RememberedClient> recovered_clients_;  ///< under mutex_
+  std::vector<RememberedClient> recovered_clients_;            ///< under mutex_
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
   std::atomic<size_t> clients_max_ = 100'000;
 

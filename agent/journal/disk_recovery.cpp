@@ -37,7 +37,8 @@ std::string why(const std::string& what) { return what + ": " + std::strerror(er
 Result<void> write_identity(Io& io, int directory, const std::string& path, const std::string& uuid,
                             int64_t now_ns) {
   const std::string text = "{\"weir\":\"journal\",\"format\":" + std::to_string(kJournalFormat) +
-                           ",\"uuid\":\"" + uuid + "\",\"made\":\"" + rfc3339(now_ns) + "\"}\n";
+                           ",\"uuid\":\"" + uuid + "\",\"made\":\"" + rfc3339(now_ns) + "\",\"again\":\"" +
+                           identity_again({uuid, kJournalFormat}) + "\"}\n";
   io.unlinkat(directory, "journal.json.new");
   const int fd =
       io.openat(directory, "journal.json.new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -162,6 +163,8 @@ Result<void> DiskJournal::recover() {
     for (auto& [name, record] : parked_) record.committed = record.secured;
   if (auto found = find_segments(); !found) return found;
   checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
+  if (!segments_.empty() && known.oldest < segments_.front().first.position && loaded.checkpoint)
+    note_damage(known.oldest, segments_.front().first.position, options_.path, "their segments are missing");
   if (!segments_.empty()) recover_end(known);
   for (const auto& [id, client] : clients_) recovered_clients_.push_back(client);
   for (const Append& a : appends_)  // what is to be written once more
@@ -228,7 +231,8 @@ DiskJournal::Kind DiskJournal::identify(Segment& segment) {
   StoredTransaction t;
   if (!reader.next(t)) {
     // Of a process that died while it made it: nothing was ever in it.
-    const bool blank = begin.find_first_not_of('\0') == begin.npos && reader.end_of_data() <= kSegmentHeaderBytes;
+    const bool blank =
+        begin.find_first_not_of('\0') == begin.npos && reader.end_of_data() <= kSegmentHeaderBytes;
     if (reader.error() == 0) return blank ? Kind::empty : Kind::foreign;
     log::error("journal: cannot read {}: {}; it is left alone", segment.name, std::strerror(reader.error()));
     return Kind::unknown;
@@ -426,7 +430,8 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
       mark_ += back.entry_count;
     }
     appends_.push_back({position_, ++mark_, bytes, {}, 0});
-    for (const RememberedClient& c : f.clients) appends_.push_back({position_, ++mark_, 0, c.mark, c.seen_ns});
+    for (const RememberedClient& c : f.clients)
+      appends_.push_back({position_, ++mark_, 0, c.mark, c.seen_ns});
     unsynced_bytes_ += bytes, unwritten_bytes_ += bytes;
   }
   closed_appends_ = appends_.size();

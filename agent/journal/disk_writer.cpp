@@ -259,14 +259,18 @@ bool DiskJournal::free_oldest() {
     }
     if (wait) return false;
   }
-  if (!checkpoint(true)) return false;
   Segment gone;
   {
     std::lock_guard lock(mutex_);
     const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
     if (held_by_cursor(end.totals)) return false;  // of a cursor that was opened meanwhile
     gone = segments_.front();
-    segments_.pop_front();  // cursors see that first
+    segments_.pop_front();  // cursors see that first, then it is written down, then it goes
+  }
+  if (!checkpoint(true)) {
+    std::lock_guard lock(mutex_);
+    segments_.push_front(gone);
+    return false;
   }
   if (gone.damaged)
     quarantine_file(gone.name, "parts of it were damaged");
@@ -334,7 +338,9 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   header.made_ns = clock_.wall_ns();
   std::string begin = encode(header);
   // What is written once more finds room whatever there is: the next line's sync waits for it.
-  const auto room = [&](uint64_t needed) { return header.rewrites || make_room(std::max(segment_bytes(), needed)); };
+  const auto room = [&](uint64_t needed) {
+    return header.rewrites || make_room(std::max(segment_bytes(), needed));
+  };
   bool has_room = room(begin.size() + bytes);
   if (has_room) begin += stored_clients(header.uuid, header.first, index);
   const uint64_t least = begin.size() + bytes;

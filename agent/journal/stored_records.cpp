@@ -15,6 +15,10 @@ constexpr int kReadFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
 
 }  // namespace
 
+std::string identity_again(const JournalIdentity& identity) {
+  return std::to_string(identity.format) + " " + identity.uuid;
+}
+
 JournalIdentity read_journal_identity(Io& io, int directory) {
   JournalIdentity out;
   const int fd = io.openat(directory, "journal.json", kReadFlags, 0);
@@ -29,7 +33,7 @@ JournalIdentity read_journal_identity(Io& io, int directory) {
     return out;
   out.uuid = json["uuid"];
   out.format = json["format"];
-  if (out.uuid.size() != 36) out = {};
+  if (out.uuid.size() != 36 || json.value("again", "") != identity_again(out)) out = {};
   return out;
 }
 
@@ -97,7 +101,8 @@ Result<void> for_each_stored(Io& io, const std::string& directory, Position from
         uint64_t offset = 0;
         for (uint32_t n = 0; n < t.header.records; ++n, ++position) {
           const IndexEntry e = index_entry(t.index, n);
-          const StoredRecord record{position, t.header.received_ns, e.stream, t.lines.substr(offset, e.length)};
+          const StoredRecord record{position, t.header.received_ns, e.stream,
+                                    t.lines.substr(offset, e.length)};
           offset += e.length;
           if (position >= expected && !fn(record)) return {};
         }
