@@ -1,10 +1,9 @@
-// The half of DiskJournal that finds what an earlier process has left.
+// The part of DiskJournal that finds what an earlier process has left.
 #include <fcntl.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
@@ -12,6 +11,7 @@
 #include "agent/core/uuid.h"
 #include "agent/journal/data_lock.h"
 #include "agent/journal/disk_journal.h"
+#include "agent/journal/stored_records.h"
 
 namespace weir {
 namespace {
@@ -33,23 +33,6 @@ std::string kernel_boot_id() {
 
 std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
 
-/// Who the journal is: its name, and the format of its files.
-struct Identity {
-  std::string uuid;
-  uint32_t format = 0;  ///< 0: not there, or not readable
-};
-
-Identity read_identity(Io& io, int directory) {
-  const std::string text = read_text(io, directory, "journal.json", 4096);
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  Identity out;
-  if (!json.is_object()) return out;
-  out.format = json.value("format", 0u);
-  out.uuid = json.value("uuid", "");
-  if (out.uuid.size() != 36) out = {};
-  return out;
-}
-
 Result<void> write_identity(Io& io, int directory, const std::string& path, const std::string& uuid,
                             int64_t now_ns) {
   const std::string text = "{\"weir\":\"journal\",\"format\":" + std::to_string(kJournalFormat) +
@@ -69,6 +52,21 @@ Result<void> write_identity(Io& io, int directory, const std::string& path, cons
   return {};
 }
 
+/// Makes a directory, and its name durable: what is synced in it is lost with it otherwise. errno says why
+/// not.
+bool make_directory(Io& io, const std::string& path) {
+  if (io.mkdir(path, 0700) != 0) return errno == EEXIST;
+  const size_t slash = path.rfind('/');
+  const std::string parent = slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const int fd = io.open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool synced = io.fsync(fd) == 0;
+  const int error = errno;
+  io.close(fd);
+  errno = error;
+  return synced;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions options, Io& io,
@@ -81,15 +79,14 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     return fail(std::move(text));
   };
   if (!options.data_dir.empty()) {
-    if (io.mkdir(options.data_dir, 0700) != 0 && errno != EEXIST)
+    if (!make_directory(io, options.data_dir))
       return fail(why("cannot make the data directory " + options.data_dir));
     auto lock = lock_directory(io, options.data_dir);
     if (!lock) return tl::unexpected(lock.error());
     locks.push_back(*lock);
   }
-  if (slash != path.npos && slash > 0) io.mkdir(path.substr(0, slash), 0700);
-  if (io.mkdir(path, 0700) != 0 && errno != EEXIST)
-    return give_up(why("cannot make the journal's directory " + path));
+  if (slash != path.npos && slash > 0) make_directory(io, path.substr(0, slash));
+  if (!make_directory(io, path)) return give_up(why("cannot make the journal's directory " + path));
   struct stat st;
   if (io.lstat(path, &st) != 0) return give_up(why("cannot look at " + path));
   if (!S_ISDIR(st.st_mode)) return give_up(path + " is not a directory; give another journal.path");
@@ -99,7 +96,7 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
   locks.push_back(*lock);
   const int directory = io.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (directory < 0) return give_up(why("cannot open " + path));
-  Identity identity = read_identity(io, directory);
+  JournalIdentity identity = read_journal_identity(io, directory);
   // From here on the journal closes what was opened.
   const bool made = identity.format == 0;
   std::string uuid = made ? random_uuid() : identity.uuid;
@@ -328,7 +325,9 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   written_ = visible_ = synced_ = end;
   Segment& last = segments_.back();
   const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd >= 0 && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
+  // What was known to be on the disk and is not readable is damage: it stays, for whoever looks into it.
+  last.damaged |= known.synced > end.position;
+  if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
   if (fd >= 0) io_.close(fd);
   if (same_boot_ && durable < end.position) {
     // It is in the kernel's hands yet.

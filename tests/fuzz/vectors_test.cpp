@@ -1,4 +1,4 @@
-// What fuzzing found, and what it starts from: every file of proto/vectors/records, without a fuzzer.
+// What fuzzing found, and what it starts from: every file of proto/vectors, without a fuzzer.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <random>
 
 #include "tests/fuzz/decoder_oracle.h"
+#include "tests/fuzz/oracles.h"
 #include "tests/fuzz/record_mutator.h"
 #include "tests/support/temp_dir.h"
 
@@ -13,9 +14,10 @@ using namespace weir;
 
 namespace {
 
-std::vector<std::string> vectors() {
+std::vector<std::string> vectors(std::string_view name = "records") {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(WEIR_ROOT "/proto/vectors/records"))
+  for (const auto& entry :
+       std::filesystem::directory_iterator(WEIR_ROOT "/proto/vectors/" + std::string(name)))
     files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
@@ -64,4 +66,48 @@ TEST_CASE("so are random changes to them") {
   MESSAGE(counts.records << " records, " << counts.accepted << " accepted, " << counts.known
                          << " known by shape");
   CHECK(counts.known * 4 > counts.accepted);
+}
+
+TEST_CASE("every vector of every other fuzzer holds what must be true of it") {
+  for (const test::FuzzTarget& target : test::fuzz_targets()) {
+    CAPTURE(target.name);
+    REQUIRE(vectors(target.name).size() > 2);
+    for (const std::string& file : vectors(target.name)) {
+      CAPTURE(file);
+      CHECK(target.check(test::read_file(file)) == "");
+    }
+  }
+}
+
+TEST_CASE("so do random changes to those") {
+  const unsigned seed = std::random_device{}();
+  MESSAGE("seed " << seed);
+  std::mt19937 random(seed);
+  for (const test::FuzzTarget& target : test::fuzz_targets()) {
+    CAPTURE(target.name);
+    std::vector<std::string> corpus;
+    for (const std::string& file : vectors(target.name)) corpus.push_back(test::read_file(file));
+    for (int i = 0; i < 200; ++i) {
+      std::string text = corpus[random() % corpus.size()];
+      for (unsigned n = random() % 4 + 1; n > 0 && !text.empty(); --n) {
+        const size_t at = random() % text.size();
+        const std::string& other = corpus[random() % corpus.size()];
+        switch (random() % 4) {
+          case 0:
+            text[at] = char(random());
+            break;
+          case 1:
+            text.erase(at, 1 + random() % 8);
+            break;
+          case 2:
+            text.insert(at, other.substr(random() % (other.size() + 1), random() % 40));
+            break;
+          default:
+            text.insert(at, text.substr(at, random() % 20));
+        }
+      }
+      CAPTURE(text);
+      CHECK(target.check(text) == "");
+    }
+  }
 }

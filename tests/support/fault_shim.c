@@ -1,7 +1,7 @@
-// Faults for the real agent: LD_PRELOAD this, and file operations fail, are cut short, lie, wait or kill the process
-// where a rule says so. The rules lie in a file that both sides map ($WEIR_FAULTS, see tests/integration/faults/shim.py,
-// which has the same layout), so a test changes them while the agent runs and reads how often each one was hit.
-// $WEIR_FAULT_BOOT_ID: what is read instead of the kernel's boot id.
+// Faults for the real agent: LD_PRELOAD this, and file operations fail, are cut short, lie, wait or kill the
+// process where a rule says so. The rules lie in a file that both sides map ($WEIR_FAULTS, see
+// tests/integration/faults/shim.py, which has the same layout), so a test changes them while the agent runs
+// and reads how often each one was hit. $WEIR_FAULT_BOOT_ID: what is read instead of the kernel's boot id.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,17 +23,25 @@
 #include <unistd.h>
 
 enum { RULES = 32, PATTERN_BYTES = 192 };
-enum { OP_WRITE = 1, OP_SYNC = 2, OP_OPEN = 4, OP_RENAME = 8, OP_UNLINK = 16, OP_ALLOCATE = 32, OP_TRUNCATE = 64 };
+enum {
+  OP_WRITE = 1,
+  OP_SYNC = 2,
+  OP_OPEN = 4,
+  OP_RENAME = 8,
+  OP_UNLINK = 16,
+  OP_ALLOCATE = 32,
+  OP_TRUNCATE = 64
+};
 enum { DO_FAIL = 1, DO_SHORT = 2, DO_LIE = 3, DO_WAIT = 4, DO_KILL = 5, DO_SHORT_KILL = 6 };
 
 struct rule {
-  _Atomic uint32_t active;    // written last
-  uint32_t ops;               // a set of OP_*
-  uint32_t action;            // DO_*
-  int32_t error;              // errno of DO_FAIL
-  uint64_t bytes;             // of a write, for DO_SHORT; microseconds of DO_WAIT
-  _Atomic int64_t skip;       // so many matches go through first
-  _Atomic int64_t left;       // then so many are hit; negative: all
+  _Atomic uint32_t active;  // written last
+  uint32_t ops;             // a set of OP_*
+  uint32_t action;          // DO_*
+  int32_t error;            // errno of DO_FAIL
+  uint64_t bytes;           // of a write, for DO_SHORT; microseconds of DO_WAIT
+  _Atomic int64_t skip;     // so many matches go through first
+  _Atomic int64_t left;     // then so many are hit; negative: all
   _Atomic uint64_t hits, matches;
   char pattern[PATTERN_BYTES];  // fnmatch() on the path
   char reserved[8];
@@ -64,7 +72,7 @@ static void __attribute__((constructor)) begin(void) {
   if (memcmp(shared->magic, "WEIRFLT1", 8) != 0) shared = NULL;
 }
 
-#define REAL(name) \
+#define REAL(name)               \
   static __typeof__(&name) real; \
   if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
@@ -146,7 +154,8 @@ static int stopped(struct rule* r, int* result) {
   }
 }
 
-// --- writes ---------------------------------------------------------------------------------------------------
+// --- writes
+// ---------------------------------------------------------------------------------------------------
 
 static ssize_t one(int fd, const void* data, size_t bytes, off_t offset) {
   if (offset < 0) {
@@ -210,12 +219,15 @@ ssize_t pwritev(int fd, const struct iovec* parts, int count, off_t offset) {
   ssize_t result;
   return faulty_write(fd, parts, count, offset, &result) ? result : real(fd, parts, count, offset);
 }
-ssize_t pwrite64(int fd, const void* data, size_t bytes, off64_t offset) { return pwrite(fd, data, bytes, offset); }
+ssize_t pwrite64(int fd, const void* data, size_t bytes, off64_t offset) {
+  return pwrite(fd, data, bytes, offset);
+}
 ssize_t pwritev64(int fd, const struct iovec* parts, int count, off64_t offset) {
   return pwritev(fd, parts, count, offset);
 }
 
-// --- the others -----------------------------------------------------------------------------------------------
+// --- the others
+// -----------------------------------------------------------------------------------------------
 
 int fsync(int fd) {
   REAL(fsync);
@@ -234,13 +246,13 @@ static int opened(int directory, const char* path, int flags, mode_t mode) {
   int result;
   return stopped(rule_at(OP_OPEN, directory, path), &result) ? result : real(directory, path, flags, mode);
 }
-#define MODE_OF(flags) \
-  mode_t mode = 0; \
+#define MODE_OF(flags)                   \
+  mode_t mode = 0;                       \
   if ((flags) & (O_CREAT | O_TMPFILE)) { \
-    va_list more; \
-    va_start(more, flags); \
-    mode = va_arg(more, mode_t); \
-    va_end(more); \
+    va_list more;                        \
+    va_start(more, flags);               \
+    mode = va_arg(more, mode_t);         \
+    va_end(more);                        \
   }
 int open(const char* path, int flags, ...) {
   MODE_OF(flags)
@@ -272,7 +284,8 @@ int renameat(int from_dir, const char* from, int to_dir, const char* to) {
 int renameat2(int from_dir, const char* from, int to_dir, const char* to, unsigned flags) {
   REAL(renameat2);
   int result;
-  return stopped(rule_at(OP_RENAME, from_dir, from), &result) ? result : real(from_dir, from, to_dir, to, flags);
+  return stopped(rule_at(OP_RENAME, from_dir, from), &result) ? result
+                                                              : real(from_dir, from, to_dir, to, flags);
 }
 int unlinkat(int directory, const char* name, int flags) {
   REAL(unlinkat);
@@ -293,7 +306,8 @@ int ftruncate(int fd, off_t length) {
 }
 int ftruncate64(int fd, off64_t length) { return ftruncate(fd, length); }
 
-// --- the clock ------------------------------------------------------------------------------------------------
+// --- the clock
+// ------------------------------------------------------------------------------------------------
 
 int clock_gettime(clockid_t clock, struct timespec* out) {
   REAL(clock_gettime);

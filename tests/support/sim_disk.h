@@ -40,13 +40,17 @@ class SimDisk final : public Io {
   // Between two lives of the process. Whoever used the disk is destroyed after halt(), so that what its
   // destructors do has no effect.
   void halt() { halted_ = true; }
-  /// kill -9: descriptors are gone, the page cache stays (what a failed sync left may go, so it does).
+  /// kill -9: descriptors are gone, the page cache stays.
   void crash_process();
+  /// Memory is short: of pages that are clean the cache holds what is on the disk. That differs where a sync
+  /// failed.
+  void drop_clean_pages();
   /// Descriptors, cache and, as `how` says, names are gone; the device gets another number.
   void power_cut(SimRandom& random, const PowerCut& how = {});
   /// The disk as it would be, were that the end; without faults and on_call.
   SimDisk after_power_cut(SimRandom& random, const PowerCut& how) const;
   SimDisk after_crash() const;
+  void set_clock(const Clock& clock) { clock_ = &clock; }
 
   // By hand of the tester, effective at once and durable. Paths must be there where nothing else is said.
   void make_directories(const std::string& path);  ///< where missing

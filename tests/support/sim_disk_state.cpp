@@ -128,6 +128,9 @@ void SimDisk::crash_process() {
   open_.clear();
   first_descriptor_ = (first_descriptor_ / kDescriptorsPerLife + 1) * kDescriptorsPerLife;
   forget_unused();
+}
+
+void SimDisk::drop_clean_pages() {
   for (auto& [number, inode] : inodes_)
     if (inode.file) own(number).drop_clean();
 }
