@@ -9,7 +9,7 @@ from faults.producers import Fleet
 from faults.scrape import Scraper
 from faults.shim import Shim
 from harness import wait_for
-from http_receiver import NO_PROXIES, Receiver, answer
+from http_receiver import NO_PROXIES, Receiver, answer, good
 
 DAY = 86_400
 
@@ -59,7 +59,7 @@ journal: {type: disk, path: "@/journal", max_bytes: 64MiB}
 streams: {log: {sinks: [fwd, steps]}}
 sinks:
   fwd: {type: http, url: "%s", when_full: block, backoff: {min: 50ms, max: 100ms}}
-  steps: {type: file, path: "@/steps.jsonl", write_mode: batch, flush_every_n: 100000, flush_every: 100ms}
+  steps: {type: file, path: "@/steps.jsonl", write_mode: batch, flush_every_n: 1000, flush_every_ms: 100}
 """ % receiver.url(), env={**NO_PROXIES, **shim.env()})
         for n, offset in enumerate((-3600, 3600, -30 * DAY, 30 * DAY, 0)):
             shim.set_wall_offset(offset)
@@ -67,11 +67,10 @@ sinks:
                 c.hello(client_id="c", ack="durable", next_seq=n + 1)
                 c.send([harness.log("m%d" % n)])
                 c.read_to_ack(n + 1)
-            agent.wait_delivered("steps", n + 1)  # flush_every
+            agent.wait_delivered("steps", n + 1)  # flush_every_ms
             asked = len(receiver.requests)
             wait_for(lambda: len(receiver.requests) >= asked + 2, "retries go on")
         with receiver.lock:
-            from http_receiver import good
             receiver.always = good
         agent.wait_delivered("fwd", 5)
         self.assertEqual(len(receiver.records()), 5)
