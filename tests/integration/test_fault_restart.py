@@ -209,7 +209,7 @@ class Directory(FaultTest):
                 text = f.read()
             self.assertIn('"format":1', text)
             with open(path, "w", encoding="utf-8") as f:
-                f.write(text.replace('"format":1', '"format":2'))
+                f.write(text.replace('"format":1', '"format":2').replace('"again":"1 ', '"again":"2 '))
         self.refuse_newer(change)
 
     def test_a_newer_format_of_segments_without_identity_is_refused(self):
