@@ -107,8 +107,9 @@ void Topology::on_progress() {
 
 Topology::~Topology() {
   stop();
-  journal_->on_progress({});
   pipe_.stop();  // before what its handlers use goes
+  pipeline_.reset();
+  journal_.reset();  // its threads post to the pipe
 }
 
 Quarantine& Topology::quarantine_of(const std::string& sink) {

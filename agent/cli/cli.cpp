@@ -32,6 +32,8 @@ void declare(CLI::App& app, Action& action) {
   add_tail(app, action);
   add_send(app, action);
   add_reload(app, action);
+  add_replay(app, action);
+  add_fsck(app, action);
   add_demo(app, action);
 }
 

@@ -25,6 +25,8 @@ void add_tail(CLI::App& app, Action& action);
 void add_send(CLI::App& app, Action& action);
 void add_reload(CLI::App& app, Action& action);
 void add_demo(CLI::App& app, Action& action);
+void add_fsck(CLI::App& app, Action& action);
+void add_replay(CLI::App& app, Action& action);
 
 /// --config, --set, --tracing, --trace-path: the same for every command that reads a configuration.
 struct ConfigFlags {

@@ -53,6 +53,7 @@ struct ClientState {
   std::shared_ptr<const ClientIdentity> identity;
   pid_t pid = 0;
   uint64_t last_seq = 0;             ///< highest number disposed of, nothing missing below
+  uint64_t mark = 0;                 ///< for has_reached(): everything up to last_seq lies before it
   uint64_t gaps = 0;                 ///< numbers that never came
   uint64_t dropped = 0;              ///< records it says it dropped itself
   int64_t last_seen_ns = 0;          ///< monotonic
@@ -117,8 +118,7 @@ class FrameHandler {
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all
   /// frames that were not given back.
   virtual Intake on_turn_end(Producer& producer) = 0;
-  /// What was handed over so far, for has_reached() and is_secured(): asked after on_turn_end() has answered
-  /// taken.
+  /// What was handed over so far, for is_secured(): asked after on_turn_end() has answered taken.
   virtual uint64_t journal_mark() const = 0;
   /// Has everything before `mark` reached the level?
   virtual bool has_reached(uint64_t mark, AckLevel level) const = 0;

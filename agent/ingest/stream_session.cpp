@@ -155,7 +155,7 @@ void StreamSession::add_replies() {
   if (tells()) {
     for (const RejectNote& note : producer_.rejects) protocol_->replies().reject(out_, note);
     const uint64_t seq = producer_.next_seq - 1;
-    if (seq > owed_seq_) acks_.add(owed_seq_ = seq, handler_.journal_mark());
+    if (seq > owed_seq_) acks_.add(owed_seq_ = seq, producer_.client->mark);
     acknowledge();
     if (given_back) protocol_->replies().nack(out_, producer_.next_seq, frames::kFailed);
   }
@@ -253,7 +253,7 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
   owed_seq_ = told_seq_ = producer_.next_seq - 1;
   // A client may take last_seq for an acknowledgement of what another connection brought.
   const auto deadline = std::chrono::steady_clock::now() + kWelcomeWait;
-  const uint64_t mark = handler_.journal_mark();
+  const uint64_t mark = producer_.client->mark;
   while (!handler_.has_reached(mark, welcome->level) && !ending() &&
          std::chrono::steady_clock::now() < deadline)
     co_await wait_progress(deadline);

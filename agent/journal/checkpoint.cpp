@@ -146,6 +146,7 @@ CheckpointFiles::Loaded CheckpointFiles::load() {
     } else if (!out.checkpoint || checkpoint->generation > out.checkpoint->generation) {
       out.checkpoint = std::move(checkpoint);
       durable_slot_ = slot;
+      loaded_is_durable_ = false;
     }
   }
   if (out.checkpoint) generation_ = out.checkpoint->generation;
@@ -153,6 +154,10 @@ CheckpointFiles::Loaded CheckpointFiles::load() {
 }
 
 bool CheckpointFiles::save(Checkpoint& checkpoint, bool durable) {
+  if (!loaded_is_durable_) {  // before the other one is written over
+    if (!open(durable_slot_) || io_.fdatasync(fds_[durable_slot_]) != 0) return false;
+    loaded_is_durable_ = true;
+  }
   const int slot = 1 - durable_slot_;
   if (!open(slot)) return false;
   checkpoint.generation = generation_ + 1;

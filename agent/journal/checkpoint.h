@@ -48,6 +48,7 @@ class CheckpointFiles {
   int fds_[2] = {-1, -1};
   uint64_t generation_ = 0;
   int durable_slot_ = 1;
+  bool loaded_is_durable_ = true;  ///< what load() found there may be in the page cache only
 };
 
 std::string encode(const Checkpoint& checkpoint);

@@ -22,7 +22,7 @@ constexpr uint64_t kSyncBytes = 8 << 20;
 constexpr int64_t kSyncAge = 1 * kSecond;
 constexpr int64_t kCheckpointSpacing = 100 * kMillisecond, kDurableCheckpointSpacing = 5 * kSecond;
 constexpr int64_t kParkedMax = 24 * 3600 * kSecond;
-constexpr uint64_t kTailBytesMax = 16 << 20, kWaitingBytesMax = 32 << 20;
+constexpr uint64_t kTailBytesMax = 24 << 20, kWaitingBytesMax = 32 << 20;
 /// Of what is written, but not durable, and nobody waits for that.
 constexpr uint64_t kUnsyncedBytesMax = 1 << 30;
 constexpr size_t kUnsyncedAppendsMax = 100'000;

@@ -111,6 +111,8 @@ class DiskJournal final : public TailJournal {
     uint64_t mark = 0;
   };
   struct Tape;
+  static constexpr int64_t kRetry = 500'000'000;  ///< nanoseconds after a write or sync that failed
+  static constexpr int kSyncFailuresMax = 3;      ///< in a row, then it is `failed`
 
   DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
               Io& io, const Clock& clock);

@@ -1,4 +1,4 @@
-// The half of DiskJournal that finds what an earlier process has left.
+// The part of DiskJournal that finds what an earlier process has left.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -52,7 +52,8 @@ Result<void> write_identity(Io& io, int directory, const std::string& path, cons
   return {};
 }
 
-/// Makes a directory, and its name durable: what is synced in it is lost with it otherwise. errno says why not.
+/// Makes a directory, and its name durable: what is synced in it is lost with it otherwise. errno says why
+/// not.
 bool make_directory(Io& io, const std::string& path) {
   if (io.mkdir(path, 0700) != 0) return errno == EEXIST;
   const size_t slash = path.rfind('/');
@@ -85,8 +86,7 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     locks.push_back(*lock);
   }
   if (slash != path.npos && slash > 0) make_directory(io, path.substr(0, slash));
-  if (!make_directory(io, path))
-    return give_up(why("cannot make the journal's directory " + path));
+  if (!make_directory(io, path)) return give_up(why("cannot make the journal's directory " + path));
   struct stat st;
   if (io.lstat(path, &st) != 0) return give_up(why("cannot look at " + path));
   if (!S_ISDIR(st.st_mode)) return give_up(path + " is not a directory; give another journal.path");
@@ -325,7 +325,9 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   written_ = visible_ = synced_ = end;
   Segment& last = segments_.back();
   const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd >= 0 && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
+  // What was known to be on the disk and is not readable is damage: it stays, for whoever looks into it.
+  last.damaged |= known.synced > end.position;
+  if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
   if (fd >= 0) io_.close(fd);
   if (same_boot_ && durable < end.position) {
     // It is in the kernel's hands yet.

@@ -1,4 +1,4 @@
-// The half of DiskJournal that writes: runs of lines to transactions, transactions to segments, syncs.
+// The part of DiskJournal that writes: runs of lines to transactions, transactions to segments.
 #include <fcntl.h>
 
 #include <algorithm>
@@ -14,9 +14,6 @@
 namespace weir {
 namespace {
 
-constexpr int64_t kMillisecond = 1'000'000;
-constexpr int64_t kRetry = 500 * kMillisecond;
-constexpr int kSyncFailuresMax = 3;
 constexpr uint64_t kRunBytesMax = 1 << 20;    // of one transaction, where it can be cut
 constexpr uint64_t kWriteBytesMax = 4 << 20;  // of one step
 constexpr size_t kPartsMax = 3 * 256;
@@ -394,166 +391,6 @@ void DiskJournal::set_aside_reserve() {
   if (fd < 0) return;
   if (io_.allocate(fd, kReserveBytes) != 0) io_.unlinkat(directory_fd_, "reserve");
   io_.close(fd);
-}
-
-// --- sync
-// ---------------------------------------------------------------------------------------------------
-
-/// What lies before is durable now. Under both mutexes.
-void DiskJournal::on_durable(const Boundary& upto, size_t appends) {
-  for (size_t i = 0; i < appends; ++i) {
-    const Append& done = appends_.front();
-    remember_client(done);
-    unsynced_bytes_ -= done.bytes;
-    synced_mark_ = done.mark;
-    appends_.pop_front();
-  }
-  written_appends_ -= appends, closed_appends_ -= appends;
-  for (Sealed& s : sealed_) s.appends -= appends;
-  synced_ = upto;
-  first_unsynced_ns_ = clock_.monotonic_ns();
-  dirty_ = true;
-  if (blocked_) {
-    blocked_ = false, retry_at_ns_ = 0;
-    writer_wake_.notify_one();
-  }
-}
-
-/// Full segments first, oldest first. Nobody waits for what is in one that cannot be synced: its promise was
-/// `buffered` at most.
-bool DiskJournal::sync_sealed() {
-  for (;;) {
-    Sealed first;
-    {
-      std::lock_guard lock(mutex_);
-      if (sealed_.empty()) return true;
-      first = sealed_.front();
-    }
-    const bool synced = !first.failed && io_.fdatasync(first.file->fd) == 0;
-    const int error = errno;
-    std::lock_guard lock(mutex_);
-    if (!synced) {
-      ++fsync_errors_;
-      log::sampled(
-          log::Level::error, "journal.fsync",
-          "journal: fsync of a full segment in {} failed: {}; records {} to {} may not survive a power cut",
-          options_.path, std::strerror(error), synced_.position, first.end.position - 1);
-    }
-    sealed_.pop_front();
-    on_durable(first.end, first.appends);
-  }
-}
-
-/// True: what was written when it began is durable.
-bool DiskJournal::sync() {
-  std::lock_guard one_at_a_time(sync_mutex_);
-  sync_sealed();
-  std::shared_ptr<File> file;
-  Boundary target;
-  uint64_t epoch = 0;
-  size_t appends = 0;
-  {
-    std::unique_lock lock(mutex_);
-    file = file_, target = written_, appends = written_appends_, epoch = epoch_;
-    if (appends == 0) {
-      durable_.notify_all();
-      tell_space(lock);
-      if (lock.owns_lock()) lock.unlock();
-      progress();
-      return true;
-    }
-    if (!file || !sealed_.empty()) return false;
-  }
-  if (io_.fdatasync(file->fd) != 0) {
-    on_sync_failed(errno, file);
-    return false;
-  }
-  {
-    std::unique_lock lock(mutex_);
-    if (epoch_ != epoch) return false;  // a write to it failed meanwhile
-    on_durable(target, appends);
-    sync_failures_ = 0;
-    if (state_ == "failed") {
-      state_ = "ok", error_.clear();
-      log::info("journal: works again");
-    }
-    durable_.notify_all();
-    tell_space(lock);
-  }
-  progress();
-  return true;
-}
-
-bool DiskJournal::step_sync() {
-  {
-    std::lock_guard lock(mutex_);
-    if (written_appends_ == 0 || (!file_ && sealed_.empty())) return false;
-  }
-  return sync();
-}
-
-void DiskJournal::remember_client(const Append& append) {
-  if (!append.client.client) return;
-  RememberedClient& client = clients_[append.client.client->client_id];
-  client = {append.client, append.seen_ns};
-}
-
-/// The segment's file is never synced again: what a second fsync says of pages that the first one could not
-/// write is worth nothing. What is not durable and still in memory goes into a new segment; what is not in
-/// memory nobody waited for. Under mutex_, and sync_mutex_ with sealed_ empty.
-void DiskJournal::abandon_file() {
-  if (file_) rewriting_ = true;
-  file_.reset();
-  if (tail_begin() > synced_.position) {
-    size_t gone = 0;
-    while (gone < written_appends_ && appends_[gone].end <= tail_begin()) ++gone;
-    on_durable(entries_.empty() ? Boundary{position_, totals_} : entries_.front().before, gone);
-  }
-  written_ = synced_;
-  written_appends_ = closed_appends_ = 0;
-  unwritten_bytes_ = unsynced_bytes_;
-  ++epoch_;
-}
-
-void DiskJournal::on_sync_failed(int error, const std::shared_ptr<File>& file) {
-  std::lock_guard lock(mutex_);
-  if (file == file_)
-    abandon_file();
-  else  // it became full meanwhile; nobody waits for what is in it
-    for (Sealed& s : sealed_) s.failed |= s.file == file;
-  count_sync_failure(error);
-}
-
-/// Under mutex_.
-void DiskJournal::count_sync_failure(int error) {
-  ++fsync_errors_, ++sync_failures_;
-  error_ = std::string("fsync failed: ") + std::strerror(error);
-  retry_at_ns_ = 0;
-  if (sync_failures_ >= kSyncFailuresMax) {
-    state_ = "failed";
-    retry_at_ns_ = clock_.monotonic_ns() + kRetry;
-    durable_.notify_all();
-  }
-  writer_wake_.notify_one();
-  log::sampled(log::Level::error, "journal.fsync",
-               "journal: fsync in {} failed: {}; what is not durable yet is written to a new segment",
-               options_.path, std::strerror(error));
-}
-
-void DiskJournal::on_write_failed(int error, const std::string& what) {
-  if (error == EIO) {  // that file is not to be trusted any more
-    std::lock_guard one_at_a_time(sync_mutex_);
-    sync_sealed();
-    std::lock_guard lock(mutex_);
-    abandon_file();
-  }
-  std::lock_guard lock(mutex_);
-  state_ = error == ENOSPC || error == EDQUOT ? "full" : error == EROFS ? "readonly" : "failed";
-  error_ = what + ": " + std::strerror(error);
-  retry_at_ns_ = clock_.monotonic_ns() + kRetry;
-  log::sampled(log::Level::error, "journal.write",
-               "journal: {} in {}: {}; nothing is lost, it is tried again", what, options_.path,
-               std::strerror(error));
 }
 
 }  // namespace weir

@@ -15,7 +15,6 @@ static_assert(std::endian::native == std::endian::little);
 
 constexpr std::string_view kSegmentMagic = "WEIRSEG\n";
 constexpr size_t kUuidBytes = 36;
-constexpr uint32_t kStreamBits = 3;
 constexpr uint8_t kClientMark = 1;
 constexpr size_t kMarkBytes = 24;  // before the name
 
@@ -105,17 +104,6 @@ bool parse_segment_name(std::string_view name, uint64_t& sequence, std::string& 
   if (error != std::errc() || name.size() != kUuidBytes + 1 || name[0] != '-') return false;
   uuid = name.substr(1);
   return true;
-}
-
-void append_index(std::string& out, const IndexEntry& entry) {
-  WEIR_CHECK(entry.length < 1u << (32 - kStreamBits));
-  const uint32_t packed = entry.length << kStreamBits | uint32_t(entry.stream);
-  out.append(reinterpret_cast<const char*>(&packed), sizeof packed);
-}
-
-IndexEntry index_entry(std::string_view index, size_t n) {
-  const auto packed = get<uint32_t>(index.data(), 4 * n);
-  return {0, packed >> kStreamBits, Stream(packed & ((1u << kStreamBits) - 1))};
 }
 
 void append_mark(std::string& out, const RememberedClient& client) {

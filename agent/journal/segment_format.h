@@ -2,6 +2,7 @@
 // The files of the journal on disk (delivery.md section 4; docs/journal-format.md has it byte by byte). All
 // numbers are little-endian.
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,10 +65,19 @@ struct StoredTransaction {
   }
 };
 
-/// Appends length and stream of a record, four bytes.
-void append_index(std::string& out, const IndexEntry& entry);
+/// Of a record's four bytes in the index: the rest is the length of its line.
+inline constexpr uint32_t kStreamBits = 3;
+inline void append_index(std::string& out, const IndexEntry& entry) {
+  WEIR_CHECK(entry.length < 1u << (32 - kStreamBits));
+  const uint32_t packed = entry.length << kStreamBits | uint32_t(entry.stream);
+  out.append(reinterpret_cast<const char*>(&packed), sizeof packed);
+}
 /// The n-th record of an index: its length and stream; `offset` is 0.
-IndexEntry index_entry(std::string_view index, size_t n);
+inline IndexEntry index_entry(std::string_view index, size_t n) {
+  uint32_t packed;
+  std::memcpy(&packed, index.data() + 4 * n, sizeof packed);
+  return {0, packed >> kStreamBits, Stream(packed & ((1u << kStreamBits) - 1))};
+}
 
 void append_mark(std::string& out, const RememberedClient& client);
 /// All marks of a transaction; damaged ones end it.

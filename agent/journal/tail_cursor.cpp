@@ -18,6 +18,7 @@ TailCursor::TailCursor(TailJournal& journal, std::string name, StreamSet streams
       kept_(!name_.empty() && journal.keeps_cursors()),
       limit_(limit) {
   place_.stretches.push_back({streams});
+  needs_secure_ = kept_;  // until its reader has said otherwise
 }
 
 TailCursor::~TailCursor() {

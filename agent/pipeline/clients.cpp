@@ -20,13 +20,14 @@ std::shared_ptr<ClientState> ClientTable::see(const std::string& client_id, cons
   return client;
 }
 
-void ClientTable::remember(const std::vector<RememberedClient>& clients) {
+void ClientTable::remember(const std::vector<RememberedClient>& clients, uint64_t mark) {
   const int64_t monotonic_ns = clock_.monotonic_ns(), wall_ns = clock_.wall_ns();
   for (const RememberedClient& r : clients) {
     if (by_id_.contains(r.mark.client->client_id)) continue;
     auto client = std::make_shared<ClientState>();
     client->identity = r.mark.client;
     client->last_seq = r.mark.seq;
+    client->mark = mark;
     client->last_seen_ns = monotonic_ns - std::max<int64_t>(0, wall_ns - r.seen_ns);
     by_age_.push_back(std::move(client));
     by_id_[by_age_.back()->identity->client_id] = std::prev(by_age_.end());

@@ -23,8 +23,9 @@ class ClientTable {
   }
   /// Finds or makes it, and marks it as seen now. Forgets who has been away for too long.
   std::shared_ptr<ClientState> see(const std::string& client_id, const Peer& peer);
-  /// Those of an earlier process, most recently seen first; before anyone is seen.
-  void remember(const std::vector<RememberedClient>& clients);
+  /// Those of an earlier process, most recently seen first; before anyone is seen. What they sent lies before
+  /// `mark`.
+  void remember(const std::vector<RememberedClient>& clients, uint64_t mark);
   /// Most recently seen first.
   const std::list<std::shared_ptr<ClientState>>& all() const { return by_age_; }
 

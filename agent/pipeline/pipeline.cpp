@@ -21,7 +21,7 @@ constexpr size_t kRedactBytesKept = 4 << 20;  // larger buffers are for one reco
 
 Pipeline::Pipeline(Journal& journal, Quarantine& quarantine, const Clock& clock)
     : journal_(journal), quarantine_(quarantine), clock_(clock), clients_(clock) {
-  clients_.remember(journal.remembered_clients());
+  clients_.remember(journal.remembered_clients(), journal.mark());
 }
 
 Pipeline::~Pipeline() = default;
@@ -287,7 +287,7 @@ Intake Pipeline::append_pending() {
     result = journal_.append(p.transaction);
     if (result != AppendResult::taken) break;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
-    if (p.client && seq > p.client->last_seq) p.client->last_seq = seq;
+    if (p.client && seq > p.client->last_seq) p.client->last_seq = seq, p.client->mark = journal_.mark();
   }
   pending_.erase(pending_.begin(), next);
   if (result == AppendResult::failed) give_back();
@@ -330,8 +330,20 @@ Result<Welcome> Pipeline::on_hello(Producer& producer, Hello hello) {
   producer.level = std::min(hello.level, level_max());
   const Welcome welcome{client->last_seq, producer.level};
   producer.client = std::move(client);
+  hasten(producer);
   on_jump(producer, hello.next_seq.value_or(welcome.last_seq + 1));
   return welcome;
+}
+
+/// What the client sent at a lower level, or to an agent before this one, is not safe enough for it yet, and
+/// nobody else may wait for that: a transaction of nothing but its last number says so.
+void Pipeline::hasten(Producer& producer) {
+  ClientState& client = *producer.client;
+  if (client.last_seq == 0 || has_reached(client.mark, producer.level)) return;
+  Transaction t;
+  t.client = {client.identity, client.last_seq};
+  t.level = producer.level;
+  if (journal_.append(t) == AppendResult::taken) client.mark = journal_.mark();
 }
 
 void Pipeline::on_jump(Producer& producer, uint64_t next_seq) {

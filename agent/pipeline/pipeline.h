@@ -94,6 +94,7 @@ class Pipeline final : public FrameHandler {
   void close_transaction(Producer& producer, uint64_t seq);
   Intake append_pending();
   void give_back();
+  void hasten(Producer& producer);
   void begin_turn();
 
   Journal& journal_;

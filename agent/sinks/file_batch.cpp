@@ -57,7 +57,7 @@ MarkMatch trim_to_mark(const OutputFileSetup& setup, const FilePlace& place, Fil
   if (!file.ok()) return missing_or(errno == ELOOP || errno == EISDIR ? MarkMatch::other : MarkMatch::failed);
   if (io.fstat(file.get(), &st) != 0) return MarkMatch::failed;
   if (!S_ISREG(st.st_mode)) return MarkMatch::other;
-  const MarkMatch match = match_mark(io, file.get(), st, mark, same_boot);
+  const MarkMatch match = match_mark(io, directory.get(), file.get(), mark, same_boot);
   if (match != MarkMatch::longer && match != MarkMatch::exact) return match;
   if (match == MarkMatch::longer && io.ftruncate(file.get(), off_t(mark.bytes)) != 0)
     return MarkMatch::failed;

@@ -15,9 +15,19 @@ struct Number {
 };
 constexpr Number kNumbers[] = {{"device", &FileMark::device},     {"inode", &FileMark::inode},
                                {"bytes", &FileMark::bytes},       {"tail_bytes", &FileMark::tail_bytes},
-                               {"tail_sum", &FileMark::tail_sum}, {"synced", &FileMark::synced}};
+                               {"tail_sum", &FileMark::tail_sum}, {"born", &FileMark::born},
+                               {"synced", &FileMark::synced}};
 
 constexpr size_t kChunkBytes = 64 << 10;
+
+/// Was it made at another time, as far as the file system knows? Where it does not, Io::born_ns() says when a
+/// file was last written to, of a directory too.
+bool born_anew(Io& io, int directory, int fd, const FileMark& mark) {
+  struct stat st;
+  if (io.fstat(directory, &st) != 0) return false;
+  const bool known = io.born_ns(directory) != st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec;
+  return known && mark.born != 0 && uint64_t(io.born_ns(fd)) != mark.born;
+}
 
 }  // namespace
 
@@ -52,7 +62,9 @@ std::vector<FileMark> read_marks(std::string_view text) {
   return marks;
 }
 
-MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark, bool same_boot) {
+MarkMatch match_mark(Io& io, int directory, int fd, const FileMark& mark, bool same_boot) {
+  struct stat st;
+  if (io.fstat(fd, &st) != 0) return MarkMatch::failed;
   if (st.st_ino != mark.inode || (same_boot && st.st_dev != mark.device)) return MarkMatch::other;
   if (uint64_t(st.st_size) < mark.bytes) return MarkMatch::shorter;
   char tail[kMarkTailBytesMax];
@@ -60,6 +72,8 @@ MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark
   if (bytes > 0) {
     if (io.pread(fd, tail, bytes, off_t(mark.bytes - bytes)) != ssize_t(bytes)) return MarkMatch::failed;
     if (tail_sum({tail, bytes}) != mark.tail_sum) return MarkMatch::other;
+  } else if (st.st_size > 0 && born_anew(io, directory, fd, mark)) {
+    return MarkMatch::other;
   }
   return uint64_t(st.st_size) > mark.bytes ? MarkMatch::longer : MarkMatch::exact;
 }

@@ -16,6 +16,7 @@ struct FileMark {
   uint64_t bytes = 0;
   /// Of the last bytes before `bytes`: by them the file is known even where its inode was given to another.
   uint64_t tail_bytes = 0, tail_sum = 0;
+  uint64_t born = 0;         ///< Io::born_ns(), for a file without such bytes
   uint64_t synced = 0;       ///< so many are known to be durable
   bool sync_failed = false;  ///< since then; of this process alone
 };
@@ -36,8 +37,8 @@ enum class MarkMatch {
   other,    ///< not the mark's file
   failed,   ///< it cannot be read: errno
 };
-/// `fd` is open for reading. Device numbers count within one boot only.
-MarkMatch match_mark(Io& io, int fd, const struct stat& st, const FileMark& mark, bool same_boot);
+/// `fd` is open for reading, `directory` holds it. Device numbers count within one boot only.
+MarkMatch match_mark(Io& io, int directory, int fd, const FileMark& mark, bool same_boot);
 
 /// Makes a file durable to its end, `bytes`. After a sync that has failed the kernel takes for clean what is
 /// not on the disk: it is written again first. `fd` is open for reading and writing, and does not append. -1

@@ -21,6 +21,7 @@ OutputFile::OutputFile(OutputFileSetup& setup, FilePlace place) : setup_(setup),
 
 void OutputFile::expect(const FileMark& mark, bool same_boot) {
   mark_ = mark, has_mark_ = true, same_boot_ = same_boot;
+  unsynced_ = true;
 }
 
 Result<void> OutputFile::open_or_create() {
@@ -103,6 +104,7 @@ Result<void> OutputFile::begin(struct stat& st) {
     if (born >= 0) begun_ns_ -= std::max<int64_t>(0, setup_.clock.wall_ns() - born);
   }
   if (!setup_.keep) return {};
+  mark_.born = uint64_t(setup_.io.born_ns(fd_));
   if (!read_tail()) return fail(system_error("cannot read", place_.path));
   settle();
   has_mark_ = same_boot_ = true;
@@ -124,7 +126,9 @@ bool OutputFile::read_tail() {
 /// What lies at the path, against what is known of the file that was there (delivery.md section 2).
 Result<void> OutputFile::go_on_from_mark(struct stat& st) {
   const uint64_t size = uint64_t(st.st_size);
-  switch (match_mark(setup_.io, fd_, st, mark_, same_boot_)) {
+  const ScopedFd directory(setup_.io, open_directory(setup_.io, place_, false));
+  if (!directory.ok()) return fail(system_error("cannot open the directory of", place_.path));
+  switch (match_mark(setup_.io, directory.get(), fd_, mark_, same_boot_)) {
     case MarkMatch::exact:
       return {};
     case MarkMatch::longer:

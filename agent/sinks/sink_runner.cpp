@@ -196,7 +196,7 @@ void SinkRunner::work(std::stop_token stop) {
 
 /// False: it is answered later.
 bool SinkRunner::answer_secure(std::stop_token stop) {
-  if (reads_anything() && !open_ && !open(stop)) return false;
+  if (sink_->needs_sync() && !open_ && !open(stop)) return false;  // one of before may have left it something
   const std::string error = secure(stop);
   if (error.empty() || stop.stop_requested()) return error.empty();
   if (open_) sink_->close();

@@ -54,7 +54,8 @@ class Collector final : public FrameHandler {
     if (failed && !p.listens()) plain_waits = true;
     if (failed) return plain_waits ? Intake::refused : Intake::taken;
     ++mark;
-    if (p.client) p.client->last_seq = std::max(p.client->last_seq, p.next_seq - 1);
+    if (p.client && p.next_seq - 1 > p.client->last_seq)
+      p.client->last_seq = p.next_seq - 1, p.client->mark = mark;
     return Intake::taken;
   }
   Result<Welcome> on_hello(Producer& p, Hello hello) override {

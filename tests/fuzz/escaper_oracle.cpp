@@ -23,7 +23,9 @@ std::string harmful(std::string_view text) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     if ((c < 0x20 && c != '\n') || c == 0x7F) return "control " + std::to_string(c);
-    const auto next = [&](size_t n) { return i + n < text.size() ? static_cast<unsigned char>(text[i + n]) : 0u; };
+    const auto next = [&](size_t n) {
+      return i + n < text.size() ? static_cast<unsigned char>(text[i + n]) : 0u;
+    };
     if (c == 0xC2 && next(1) >= 0x80 && next(1) <= 0x9F) return "C1 control";
     const unsigned last = next(2);
     if (c == 0xE2 && next(1) == 0x80 && (last == 0x8E || last == 0x8F || (last >= 0xA8 && last <= 0xAE)))

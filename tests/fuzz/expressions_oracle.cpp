@@ -12,8 +12,8 @@ std::string check_expressions(std::string_view text) {
       record_of(lf == text.npos ? "" : text.substr(lf + 1), {"message", "service", "trace_id"});
   const auto compiled = Expression::compile(expression);
   if (!compiled) {
-    const auto characters =
-        std::ranges::count_if(expression, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    const auto characters = std::ranges::count_if(
+        expression, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
     const auto& error = compiled.error();
     if (error.message.empty()) return "a mistake without a text";
     if (error.column < 1 || error.column > characters + 1)

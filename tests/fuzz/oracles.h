@@ -24,8 +24,8 @@ std::string check_path_template(std::string_view text);
 /// are, or are part of.
 std::string check_escaper(std::string_view text);
 
-/// Two bytes (how long a line may be, and a seed), then text; 0xFF and a byte stand for a long run. However it
-/// is cut into reads, the lines are the same.
+/// Two bytes (how long a line may be, and a seed), then text; 0xFF and a byte stand for a long run. However
+/// it is cut into reads, the lines are the same.
 std::string check_split(std::string_view text);
 
 struct FuzzTarget {

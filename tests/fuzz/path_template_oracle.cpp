@@ -1,7 +1,6 @@
-#include "agent/sinks/path_template.h"
-
 #include <algorithm>
 
+#include "agent/sinks/path_template.h"
 #include "agent/sinks/rotated_name.h"
 #include "tests/fuzz/oracles.h"
 
@@ -11,8 +10,8 @@ namespace {
 std::string judge(const PathTemplate& path, std::string_view source, const std::string& rendered) {
   constexpr size_t kNameBytesMax = 255 - 48;  // what rotation and compression append
   const auto harmless = [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || c == '/' || source.find(c) != source.npos;
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || c == '/' || source.find(c) != source.npos;
   };
   if (!std::ranges::all_of(rendered, harmless)) return "a character that the template has not";
   size_t depth = 0;
@@ -35,9 +34,8 @@ std::string judge(const PathTemplate& path, std::string_view source, const std::
 std::string check_path_template(std::string_view text) {
   const size_t lf = text.find('\n');
   const std::string source(text.substr(0, lf));
-  const std::string record = record_of(
-      lf == text.npos ? "" : text.substr(lf + 1),
-      {"service", "scenario", "level", "logger", "kind", "process_group"});
+  const std::string record = record_of(lf == text.npos ? "" : text.substr(lf + 1),
+                                       {"service", "scenario", "level", "logger", "kind", "process_group"});
   const auto parsed = PathTemplate::parse(source);
   if (!parsed) return parsed.error().message.empty() ? "a mistake without a text" : "";
   if (!parsed->has_fields()) return {};

@@ -16,7 +16,8 @@ std::string shown(const Line& line) {
 
 /// Reads of at most so many bytes, drawn anew each time (0: as many as there is room for); between lines the
 /// turn may end, and a line may come again.
-std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd_rand* random, std::string& wrong) {
+std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd_rand* random,
+                     std::string& wrong) {
   ReadBuffer shared;
   shared.record_bytes_max = record_bytes_max;
   std::string out;
@@ -38,9 +39,11 @@ std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd
       while (end ? reader.last(line) : reader.next(line)) {
         if (!line.too_long && one_in(8)) {
           reader.put_back();
-          if (!(end ? reader.last(line) : reader.next(line))) wrong = "a line that was put back does not come again";
+          if (!(end ? reader.last(line) : reader.next(line)))
+            wrong = "a line that was put back does not come again";
         }
-        if (line.payload.size() > (line.too_long ? kQuarantineRawBytesMax : line.length)) wrong = "too much of a line";
+        if (line.payload.size() > (line.too_long ? kQuarantineRawBytesMax : line.length))
+          wrong = "too much of a line";
         if (!line.too_long) readable = line.payload.data()[line.payload.size() + kReadablePadding - 1];
         out += (end ? "last: " : "") + shown(line);
         if (end || !one_in(8)) continue;
@@ -61,8 +64,8 @@ std::string read_all(std::string_view text, size_t record_bytes_max, std::minstd
 std::string difference(std::string_view a, std::string_view b) {
   const size_t at = size_t(std::ranges::mismatch(a, b).in1 - a.begin());
   const size_t line = a.substr(0, at).rfind('\n') + 1;
-  return " from byte " + std::to_string(at - line) + " of\n" + std::string(a.substr(line, 60)) + "\non: " +
-         std::string(a.substr(at, 30)) + "\nor:  " + std::string(b.substr(at, 30));
+  return " from byte " + std::to_string(at - line) + " of\n" + std::string(a.substr(line, 60)) +
+         "\non: " + std::string(a.substr(at, 30)) + "\nor:  " + std::string(b.substr(at, 30));
 }
 
 }  // namespace

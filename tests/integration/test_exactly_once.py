@@ -54,7 +54,7 @@ class Client(threading.Thread):
             reader = sock.makefile("rb")
             sock.sendall(json.dumps({"weir": "hello", "client_id": self.client_id, "ack": "buffered"}).encode() + b"\n")
             welcome = self.read(reader)
-            assert welcome["weir"] == "welcome", welcome
+            assert welcome["weir"] == "welcome" and welcome["ack"] == "buffered", welcome
             acked = sent = welcome["last_seq"]
             while acked < self.count:
                 while sent < self.count and sent - acked < 4000:
@@ -118,19 +118,21 @@ class Killed(DiskTest):
             self.kill(agent)
             agent = self.start(text)
         self.finish_client(client)
-        self.check_delivered(agent, COUNT)
+        agent.wait_status(lambda s: s["sinks"]["out"]["lag_records"] == 0, "everything delivered")
         return agent
 
     def test_killed_under_load(self):
-        self.kills(config(), 8, COUNT // 20)
+        agent = self.kills(config(), 8, COUNT // 20)
         self.assertEqual(self.numbers(), list(range(1, COUNT + 1)))
+        self.check_delivered(agent, COUNT)
 
     def test_killed_while_it_rotates_and_compresses(self):
-        self.kills(config("rotate: {max_bytes: 256KiB, compress: zstd}"), 12, COUNT // 30)
+        agent = self.kills(config("rotate: {max_bytes: 256KiB, compress: zstd}"), 12, COUNT // 30)
         wait_for(lambda: all(p.endswith(".zst") for p in self.rotated()), "everything is compressed", 60)
         self.assertEqual([n for n in os.listdir(self.path("out")) if n.endswith(".part")], [])
         self.assertEqual(self.numbers(), list(range(1, COUNT + 1)))
         self.assertGreater(len(self.rotated()), 3)
+        self.check_delivered(agent, COUNT)
 
     def test_killed_while_it_writes_many_files(self):
         text = config("rotate: {max_bytes: 64KiB}", "{service}.jsonl")
@@ -190,18 +192,33 @@ class ByOthers(DiskTest):
     def begin(self):
         agent = self.start(config())
         self.write_ten(agent, 0)
-        self.kill(agent)
+        agent.stop()
 
     def test_another_file_in_its_place_is_kept_beside_it_as_it_was(self):
         self.begin()
         os.unlink(self.path("out/out.jsonl"))
         self.write("out/out.jsonl", "precious, and longer than what was there before\n" * 50 + "no line feed")
-        precious = open(self.path("out/out.jsonl"), "rb").read()
+        precious = test_rotation.unpacked(self.path("out/out.jsonl"))
         agent = self.start(config())
         self.write_ten(agent, 10)
         self.assertEqual([r["n"] for r in agent.records("out/out.jsonl")], list(range(10, 20)))
-        self.assertEqual([open(p, "rb").read() for p in self.rotated()], [precious])
+        self.assertEqual([test_rotation.unpacked(p) for p in self.rotated()], [precious])
         self.assertIn(os.path.basename(self.rotated()[0]), agent.stderr(), "it is said where the file is now")
+
+    def test_another_file_in_the_place_of_an_empty_one(self):
+        agent = self.start(config("rotate: {max_bytes: 1KiB, every: 1s}"))
+        agent.send_plain([log("m", n=0)])
+        wait_for(self.rotated, "rotated by age")
+        wait_for(lambda: os.path.exists(self.path("out/out.jsonl")), "a new file")
+        self.kill(agent)
+        os.unlink(self.path("out/out.jsonl"))
+        self.write("out/out.jsonl", "precious\n")
+        before = self.rotated()
+        agent = self.start(config())
+        agent.send_plain([log("m", n=1)])
+        agent.wait_delivered("out", 2)
+        self.assertEqual(agent.lines("out/out.jsonl"), [log("m", n=1)])
+        self.assertEqual([test_rotation.unpacked(p) for p in self.rotated()][len(before):], [b"precious\n"])
 
     def test_its_file_renamed_stays_and_a_new_one_begins(self):
         self.begin()

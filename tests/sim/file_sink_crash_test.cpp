@@ -365,3 +365,81 @@ TEST_CASE(
       }
     }
 }
+
+TEST_CASE(
+    "others rename the file between deliveries: killed at any call, each record is in one of the files") {
+  SimRandom random(6);
+  const auto lines = lines_of(23);
+  const auto all_lines = [](const SimDisk& disk) {
+    std::vector<std::string> out;
+    for (const std::string& name : disk.names("/out")) {
+      const std::string text = disk.content("/out/" + name);
+      for (size_t begin = 0; begin < text.size();) {
+        const size_t end = text.find('\n', begin);
+        REQUIRE(end != text.npos);
+        out.push_back(text.substr(begin, end - begin));
+        begin = end + 1;
+      }
+    }
+    std::ranges::sort(out);
+    return out;
+  };
+  std::vector<std::string> expected;
+  for (const auto& [stream, line] : lines) expected.push_back(line);
+  std::ranges::sort(expected);
+  for (const Row& row : rows()) {
+    if (std::string(row.path) != "/out/a.jsonl") continue;
+    ManualClock clock;
+    World first{SimDisk(clock), {}};
+    Life life(row, first, lines, clock, true);
+    int moved = 0;
+    life.between = [&](int turn) {
+      if (turn % 2 == 1 && first.disk.exists("/out/a.jsonl"))
+        first.disk.rename("/out/a.jsonl", "/out/moved." + std::to_string(moved++));
+    };
+    const auto worlds = moments(life);
+    INFO(std::string(row.name));
+    REQUIRE(moved > 1);
+    REQUIRE(all_lines(first.disk) == expected);
+    for (size_t n = 0; n < worlds.size(); ++n) {
+      CAPTURE(n);
+      ManualClock later = clock;
+      KeptPlaces::Place begin;
+      World second = after(worlds[n], End::kill, random, begin);
+      {
+        Life again(row, second, lines, later, true, true, begin);
+        again.run();
+      }
+      REQUIRE(all_lines(second.disk) == expected);
+    }
+  }
+}
+
+TEST_CASE("a file of somebody else in the place of ours is neither written to nor cut") {
+  SimRandom random(7);
+  const auto lines = lines_of(9);
+  const std::string precious(1000, 'p');
+  for (const Row& row : rows())
+    for (const End end : {End::kill, End::power_late}) {
+      if (std::string(row.path) != "/out/a.jsonl") continue;
+      INFO(std::string(row.name));
+      ManualClock clock;
+      World first{SimDisk(clock), {}};
+      {
+        Life life(row, first, lines, clock, true);
+        life.run();
+        REQUIRE(life.secure());
+      }
+      KeptPlaces::Place begin;
+      World second = after(first, end, random, begin);
+      clock.advance_ns(kSecond);
+      second.disk.remove("/out/a.jsonl");  // its inode number is free
+      second.disk.put("/out/a.jsonl", precious);
+      auto more = lines;
+      more.insert(more.end(), lines.begin(), lines.end());
+      Life again(row, second, more, clock, true, end == End::kill, begin);
+      again.run();
+      CHECK(text_of(row, second.disk).find(precious) != std::string::npos);
+      CHECK(second.disk.content("/out/a.jsonl").find('p') == std::string::npos);
+    }
+}

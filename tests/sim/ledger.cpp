@@ -12,8 +12,8 @@ std::string judge(const std::vector<ClientLedger>& ledgers, const Delivered& del
     const std::string& line = delivered.lines[i];
     const auto record = SimRecord::parse(line);
     if (!record)
-      return "line " + std::to_string(i) + " of " + std::to_string(delivered.lines.size()) + " was never sent, " +
-             std::to_string(line.size()) + " bytes: " + line.substr(0, 200);
+      return "line " + std::to_string(i) + " of " + std::to_string(delivered.lines.size()) +
+             " was never sent, " + std::to_string(line.size()) + " bytes: " + line.substr(0, 200);
     const unsigned c = record->client();
     const std::string who = "record " + std::to_string(record->number()) + " of client " + std::to_string(c);
     if (c >= ledgers.size() || record->number() == 0 || record->number() > ledgers[c].sent)

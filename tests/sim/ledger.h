@@ -41,9 +41,9 @@ struct ClientLedger {
 struct Delivered {
   std::vector<std::string> lines;
   StreamSet streams = StreamSet::all();
-  bool once = true;         ///< no record twice, ever
-  bool from_start = true;   ///< nothing before it began is missing
-  uint64_t missing_max = 0; ///< so many records may be missing: they are counted as dropped
+  bool once = true;          ///< no record twice, ever
+  bool from_start = true;    ///< nothing before it began is missing
+  uint64_t missing_max = 0;  ///< so many records may be missing: they are counted as dropped
 };
 
 /// Empty, or what is wrong with what was delivered when everything sent has been handed over and drained.

@@ -141,8 +141,8 @@ class RandomRun {
         disk.faults = fail_calls(IoCall::sync, "/data", {EIO}, 1 + int(below(5)));
         break;
       case 1:
-        disk.faults = fail_calls(IoCall(below(13)), "/", {one_in(2) ? EIO : ENOSPC}, 1 + int(below(3)),
-                                 int(below(10)));
+        disk.faults =
+            fail_calls(IoCall(below(13)), "/", {one_in(2) ? EIO : ENOSPC}, 1 + int(below(3)), int(below(10)));
         break;
       case 2:
         disk.faults = fail_some(random_(), unsigned(1 + below(100)),

@@ -61,7 +61,8 @@ int main(int argc, char** argv) {
     }
   }
   std::printf(
-      "%llu seeds, %llu failed: %llu records sent, %llu sent again, %llu lines judged, %llu lives (%llu power "
+      "%llu seeds, %llu failed: %llu records sent, %llu sent again, %llu lines judged, %llu lives (%llu "
+      "power "
       "cuts), %llu troubles, %llu calls of Io\n",
       static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(failed),
       static_cast<unsigned long long>(total.records), static_cast<unsigned long long>(total.resent),

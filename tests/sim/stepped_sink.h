@@ -11,7 +11,8 @@ namespace weir::test {
 /// SinkRunner changes what it calls, this follows.
 class SteppedSink {
  public:
-  SteppedSink(std::string name, std::unique_ptr<Sink> sink, std::unique_ptr<Cursor> cursor, StreamSet streams);
+  SteppedSink(std::string name, std::unique_ptr<Sink> sink, std::unique_ptr<Cursor> cursor,
+              StreamSet streams);
   ~SteppedSink();
 
   /// One batch at most, and what is due. True: something was done.

@@ -32,7 +32,7 @@ struct World::Life {
   Quarantine rejected, refused;
   Pipeline pipeline;
   std::deque<Producer> producers;
-  std::vector<uint64_t> next;  ///< by client: the number it sends next
+  std::vector<uint64_t> next;   ///< by client: the number it sends next
   std::vector<size_t> waiting;  ///< clients whose turn is not in the journal yet
   std::vector<std::pair<size_t, std::unique_ptr<SteppedSink>>> sinks;  ///< with their index in SimState
   std::shared_ptr<SourceStats> stats = std::make_shared<SourceStats>();
@@ -48,7 +48,8 @@ World::~World() {
   life_.reset();
 }
 
-// --- lives --------------------------------------------------------------------------------------------------
+// --- lives
+// --------------------------------------------------------------------------------------------------
 
 void World::start(bool resend) {
   DiskJournalOptions options;
@@ -76,8 +77,8 @@ void World::start(bool resend) {
 
 void World::say_state(const char* when) const {
   const JournalStatus j = life_->journal->status();
-  log::debug("sim: {}: journal {} end {} written {} synced {}, {} damaged, {} torn bytes, {} fsync errors", when,
-             j.state, life_->journal->end(), j.written, j.synced, j.damaged_records, j.torn_bytes,
+  log::debug("sim: {}: journal {} end {} written {} synced {}, {} damaged, {} torn bytes, {} fsync errors",
+             when, j.state, life_->journal->end(), j.written, j.synced, j.damaged_records, j.torn_bytes,
              j.fsync_errors);
   for (const auto& [index, sink] : life_->sinks) {
     const CursorStatus s = sink->cursor().status();
@@ -134,7 +135,8 @@ void World::hello(size_t c, bool resend) {
   const std::string who = "welcome of " + ledger.id() + " says " + std::to_string(last_seq);
   if (last_seq > ledger.sent) fail_simulation(who + ", but it has sent " + std::to_string(ledger.sent));
   if (const uint64_t promised = ledger.promised_at(AckLevel::received); last_seq < promised)
-    fail_simulation(who + ", but up to " + std::to_string(promised) + " was acknowledged at a level that survives");
+    fail_simulation(who + ", but up to " + std::to_string(promised) +
+                    " was acknowledged at a level that survives");
   ledger.excuse(last_seq, ledger.acked);  // forgotten by the client, at a level that did not survive
   uint64_t next = last_seq + 1;
   if (ledger.acked > last_seq || resend) next = ledger.acked + 1;
@@ -182,7 +184,8 @@ void World::stop() {
   disk.crash_process();  // what it has left open
 }
 
-// --- steps --------------------------------------------------------------------------------------------------
+// --- steps
+// --------------------------------------------------------------------------------------------------
 
 bool World::send(size_t c, uint64_t records) {
   Life& life = *life_;
@@ -268,7 +271,8 @@ void World::look() {
   if (disk.bad_descriptors > 0) fail_simulation("a descriptor was used that is not open");
 }
 
-// --- reload -------------------------------------------------------------------------------------------------
+// --- reload
+// -------------------------------------------------------------------------------------------------
 
 void World::set_journal_bytes_max(uint64_t bytes) {
   state_.journal_bytes_max = bytes;
@@ -306,7 +310,8 @@ bool World::flip_bit_in_sealed_segment(SimRandom& random) {
   return state_.damaged = true;
 }
 
-// --- judgement ----------------------------------------------------------------------------------------------
+// --- judgement
+// ----------------------------------------------------------------------------------------------
 
 bool World::is_drained() const {
   const Life& life = *life_;

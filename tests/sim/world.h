@@ -25,8 +25,8 @@ struct SimSinkConfig {
   StreamSet streams = StreamSet::all();
   LagLimit limit = {WhenFull::block};
   uint64_t rotate_bytes = 20'000;
-  bool from_start = true;  ///< it was there before the first record
-  bool ended = false;      ///< taken out of the configuration
+  bool from_start = true;                  ///< it was there before the first record
+  bool ended = false;                      ///< taken out of the configuration
   std::vector<std::string> received = {};  ///< what a CollectingSink took
 };
 

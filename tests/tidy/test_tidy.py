@@ -31,7 +31,7 @@ LIBRARIES = {
     r"<(boost/(asio|beast)|boost/asio\.hpp)": {"net", "ingest", "app", "cli", "web"},
     r"<openssl/ssl\.h>": {"net"},
     r"<yaml-cpp/": {"config"},
-    r"<nlohmann/": {"config", "ingest", "app", "cli", "web"},
+    r"<nlohmann/": {"journal", "config", "ingest", "app", "cli", "web"},
     r"<spdlog/": {"core"},  # core/log.cpp alone, see below
     r"<CLI/": {"cli"},
     r"<re2/": {"process"},

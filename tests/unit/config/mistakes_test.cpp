@@ -10,7 +10,7 @@ TEST_CASE("all mistakes of a file are found at once, each at its line and column
 listen:
   local: {type: unixx, path: /run/w.sock}
   net: {type: tcp, bind: nowhere}
-journal: {type: disk, max_bytes: 512KiB}
+journal: {type: tape, max_bytes: 512KiB}
 drain_timeout: 250
 streams:
   trace:
@@ -32,7 +32,7 @@ web: {}
       "weir.yaml:4:17: listen.local.type: \"unixx\" is not a type: write one of unix, tcp (did you mean "
       "unix?)\n"
       "weir.yaml:5:26: listen.net.bind: needs a port: write 127.0.0.1:4320\n"
-      "weir.yaml:6:17: journal.type: disk is not in this build yet: must be memory, not \"disk\"\n"
+      "weir.yaml:6:17: journal.type: must be memory or disk, not \"tape\"\n"
       "weir.yaml:6:34: journal.max_bytes: must be at least 1MiB, not 512KiB\n"
       "weir.yaml:7:16: drain_timeout: needs a unit: write 250ms or 250s\n"
       "weir.yaml:10:14: streams.trace.enabled: must be true or false, not \"yes\"\n"
@@ -121,7 +121,7 @@ TEST_CASE("an option without a value is shown at its key, not at whatever comes 
 
 TEST_CASE("words of the design that this build does not have get that answer") {
   Workspace w;
-  const auto found = w.mistakes(R"(journal: {path: /j}
+  const auto found = w.mistakes(R"(sandbox: {}
 streams:
   trace: {sinks: [f]}
 sinks:
@@ -132,6 +132,17 @@ web: {}
 )");
   REQUIRE(found.size() == 3);
   for (const std::string& line : found) CHECK(line.find("is not in this build yet") != std::string::npos);
+}
+
+TEST_CASE("a disk journal has its own size and place, and a least size") {
+  Workspace w;
+  const auto loaded = w.load({.files = {w.file("a.yaml", "data_dir: /d\njournal: {type: disk}\n")}});
+  REQUIRE(loaded.config);
+  CHECK(loaded.config->journal.integer("max_bytes") == int64_t(4) << 30);
+  CHECK(loaded.config->journal.text("path") == "/d/journal");
+  CHECK(joined(w.mistakes("journal: {type: disk, max_bytes: 4MiB}\n")) ==
+        "weir.yaml:1:34: journal.max_bytes: must be at least 8MiB for a disk journal, which is made of "
+        "segments of 1MiB or more\n");
 }
 
 TEST_CASE("syntax errors stand at their place, and what they hide is not blamed on others") {

@@ -70,6 +70,7 @@ data_dir: /d
 drain_timeout: 1s
 journal:  # Where records wait for their sinks, and the tape that `weir tail -n` reads.
   type: memory
+  path: null
   max_bytes: 64MiB
 limits:  # What a producer may send.
   record_bytes_max: 256KiB

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <random>
 #include <vector>
 
 #include "tests/support/frame_bytes.h"
+#include "tests/support/temp_dir.h"
 
 namespace weir {
 namespace {
@@ -125,6 +127,20 @@ TEST_CASE("any split gives the same frames (seeded)") {
     REQUIRE(read_in(input, sizes, 40'000) == whole);
     REQUIRE(read_in(input, sizes, 40'000, true) == whole);
   }
+}
+
+TEST_CASE("what fuzzing starts from, and has found, is the same in any split") {
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(WEIR_ROOT "/proto/vectors/frame_streams")) {
+    CAPTURE(entry.path().string());
+    const std::string bytes = test::read_file(entry.path());
+    REQUIRE_FALSE(bytes.empty());
+    const Frames whole = read_in(bytes, {bytes.size()}, 256 << 10);
+    CHECK(whole.size() > 1);
+    for (size_t size : {1, 2, 7, 8, 9, 100}) CHECK(read_in(bytes, {size}, 256 << 10, size % 2 == 0) == whole);
+    ++files;
+  }
+  CHECK(files > 10);
 }
 
 }  // namespace

@@ -16,10 +16,11 @@ class MoodyJournal final : public Journal {
   AppendResult answer = AppendResult::taken;
   int taken_before = INT32_MAX;  ///< so many are taken all the same
   AckLevel last_level = AckLevel::none;
+  uint64_t synced_mark = 0;
 
   AppendResult append(Transaction& t) override {
     if (answer != AppendResult::taken && taken_before-- <= 0) return answer;
-    last_level = t.level;
+    last_level = t.level, ++mark_;
     return inner_->append(t);
   }
   std::shared_ptr<Block> new_block(size_t bytes_min) override { return inner_->new_block(bytes_min); }
@@ -27,8 +28,8 @@ class MoodyJournal final : public Journal {
   Position end() const override { return inner_->end(); }
   Position written() const override { return inner_->end(); }
   Position synced() const override { return 0; }
-  uint64_t mark() const override { return inner_->mark(); }
-  uint64_t reached(AckLevel) const override { return 0; }
+  uint64_t mark() const override { return mark_; }
+  uint64_t reached(AckLevel level) const override { return level == AckLevel::durable ? synced_mark : mark(); }
   AckLevel level_max() const override { return AckLevel::durable; }
   uint64_t secured() const override { return 0; }
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
@@ -42,6 +43,7 @@ class MoodyJournal final : public Journal {
   void heal() { answer = AppendResult::taken; }
 
  private:
+  uint64_t mark_ = 0;
   std::unique_ptr<Journal> inner_ = make_memory_journal(64 << 20);
 };
 
@@ -105,6 +107,35 @@ TEST_CASE_FIXTURE(Fixture, "the journal is told what the producer waits for") {
   CHECK(journal.last_level == AckLevel::durable);
   CHECK(send(plain, {line(2)}) == Intake::taken);
   CHECK(journal.last_level == AckLevel::received);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a mark stands behind what the client itself sent") {
+  CHECK(send(client, {line(1)}) == Intake::taken);
+  const uint64_t mark = client.client->mark;
+  CHECK(mark == journal.mark());
+  CHECK(send(plain, {line(2)}) == Intake::taken);
+  CHECK(send(client, {}) == Intake::taken);
+  CHECK(client.client->mark == mark);
+  CHECK(send(client, {"bad"}) == Intake::taken);  // its number is in the journal, too
+  CHECK(client.client->mark == journal.mark());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a hello hastens what is not safe enough for it yet, and only that") {
+  Producer first = make_producer();
+  hello(first, "d", AckLevel::received);
+  CHECK(journal.mark() == 0);  // nothing of it is there
+  CHECK(send(first, {line(1), line(2)}) == Intake::taken);
+  Producer again = make_producer();
+  hello(again, "d", AckLevel::received);
+  CHECK(journal.mark() == 1);
+  Producer strict = make_producer();
+  hello(strict, "d", AckLevel::durable);
+  CHECK(journal.last_level == AckLevel::durable);
+  CHECK(strict.client->mark == 2);
+  CHECK(strict.client->last_seq == 2);
+  journal.synced_mark = 2;
+  hello(strict, "d", AckLevel::durable);
+  CHECK(journal.mark() == 2);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a numbered client gets back what a failed journal does not take, uncounted") {
