@@ -166,11 +166,12 @@ class RandomRun {
     }
     if (!disk.faults) return;
     disk.faults = [faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
-      if (!kOutputsFailToSync && call.kind == IoCall::sync && call.path.starts_with("/out")) return std::nullopt;
+      if (!kOutputsFailToSync && call.kind == IoCall::sync && call.path.starts_with("/out"))
+        return std::nullopt;
       const auto fault = faults(call);
       if (fault)
-        log::debug("sim: call {} of kind {} on {}: error {}, {} bytes", call.number, int(call.kind), call.path,
-                   fault->error, fault->bytes);
+        log::debug("sim: call {} of kind {} on {}: error {}, {} bytes", call.number, int(call.kind),
+                   call.path, fault->error, fault->bytes);
       return fault;
     };
   }

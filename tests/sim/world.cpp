@@ -172,6 +172,19 @@ void World::cut_power(SimRandom& random, const PowerCut& how) {
   ++state_.boot;
 }
 
+std::unique_ptr<World> World::if_killed() const {
+  auto world = std::make_unique<World>(state_, disk.after_crash());
+  world->end_of_life(AckLevel::buffered);
+  return world;
+}
+
+std::unique_ptr<World> World::if_power_cut(SimRandom& random, const PowerCut& how) const {
+  auto world = std::make_unique<World>(state_, disk.after_power_cut(random, how));
+  world->end_of_life(AckLevel::durable);
+  ++world->state_.boot;
+  return world;
+}
+
 void World::stop() {
   Life& life = *life_;
   for (size_t c = 0; c < life.producers.size(); ++c) life.pipeline.on_close(life.producers[c]);

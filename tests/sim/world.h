@@ -60,6 +60,10 @@ class World {
   void kill();  ///< SIGKILL
   void cut_power(SimRandom& random, const PowerCut& how);
 
+  /// What would be left if that happened now, in the middle of a call of Io even: a world without an agent.
+  std::unique_ptr<World> if_killed() const;
+  std::unique_ptr<World> if_power_cut(SimRandom& random, const PowerCut& how) const;
+
   /// One turn of one client: so many records, fewer when the agent pauses. False: it takes nothing just now.
   bool send(size_t client, uint64_t records);
   bool step_write();

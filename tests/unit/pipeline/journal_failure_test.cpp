@@ -29,7 +29,9 @@ class MoodyJournal final : public Journal {
   Position written() const override { return inner_->end(); }
   Position synced() const override { return 0; }
   uint64_t mark() const override { return mark_; }
-  uint64_t reached(AckLevel level) const override { return level == AckLevel::durable ? synced_mark : mark(); }
+  uint64_t reached(AckLevel level) const override {
+    return level == AckLevel::durable ? synced_mark : mark();
+  }
   AckLevel level_max() const override { return AckLevel::durable; }
   uint64_t secured() const override { return 0; }
   std::unique_ptr<Cursor> open_cursor(std::string_view name, StreamSet streams, StartAt start,
