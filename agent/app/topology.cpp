@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kEmptyConnectionsMax = 500 * kMillisecond;
 constexpr int64_t kFlushBeforeChange = 200 * kMillisecond;
-constexpr int64_t kSettleMax = 500 * kMillisecond;
+constexpr int64_t kSettleMax = 300 * kMillisecond, kKeptDrainMax = 500 * kMillisecond;
 constexpr auto kPoll = std::chrono::milliseconds(2);
 constexpr size_t kStatusClientsMax = 1000;
 
@@ -108,6 +108,8 @@ void Topology::on_progress() {
 Topology::~Topology() {
   stop();
   pipe_.stop();  // before what its handlers use goes
+  pipeline_.reset();
+  journal_.reset();  // its threads call back
   pipeline_.reset();
   journal_.reset();  // its threads post to the pipe
 }
@@ -423,13 +425,15 @@ uint64_t Topology::stop() {
   for (RunningSource& s : sources_) sources.push_back(s.source);
   retire(std::move(sources));
   // Records that were read while the journal was full are still on their way in.
-  int64_t deadline = clock_.monotonic_ns() + (applied_ ? config_.drain_timeout_ns : 0);
+  const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
+  int64_t patience = applied_ ? config_.drain_timeout_ns : 0;
+  if (kept) patience = std::min(patience, kKeptDrainMax);
+  const int64_t deadline = clock_.monotonic_ns() + patience;
   uint64_t left = 0;
   while ((left = pipe_.call([&] { return pipeline_->pending_records(); })) > 0 &&
          clock_.monotonic_ns() < deadline)
     std::this_thread::sleep_for(kPoll);
   if (left > 0) log::error("{} records stay behind: the journal is full", left);
-  const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
   if (!journal_->settle(clock_.monotonic_ns() + kSettleMax))
     log::error("not all of the journal is on the disk");
   std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
@@ -450,6 +454,10 @@ uint64_t Topology::stop() {
   }
   if (kept && !journal_->settle(clock_.monotonic_ns() + kSettleMax))
     log::error("the places of sinks could not be written down: some records may be delivered again");
+  if (const uint64_t unwritten = kept ? journal_->end() - journal_->written() : 0; unwritten > 0) {
+    log::error("{} records stay behind: the journal could not be written", unwritten);
+    left += unwritten;
+  }
   std::lock_guard lock(mutex_);
   sources_.clear();
   sinks_.clear();

@@ -64,6 +64,7 @@ std::string encode(const Checkpoint& c) {
                      {"seen_ns", record.seen_ns}};
   const Json json = {{"boot_id", c.boot_id},
                      {"written", json_of(Boundary{c.written, c.written_totals})},
+                     {"oldest", c.oldest},
                      {"synced", c.synced},
                      {"cursors", std::move(cursors)}};
   const std::string body = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -93,7 +94,7 @@ std::optional<Checkpoint> decode_checkpoint(std::string_view text) {
     c.boot_id = json.at("boot_id");
     const Boundary written = boundary_of(json.at("written"));
     c.written = written.position, c.written_totals = written.totals;
-    c.synced = json.at("synced");
+    c.oldest = json.at("oldest"), c.synced = json.at("synced");
     for (const auto& [name, record] : json.at("cursors").items())
       c.cursors[name] = {place_of(record.at("committed")), place_of(record.at("secured")),
                          record.at("seen_ns")};
@@ -117,7 +118,12 @@ bool CheckpointFiles::open(int slot) {
   fds_[slot] = io_.open(path(slot), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fds_[slot] < 0) return false;
   struct stat st;
-  if (io_.fstat(fds_[slot], &st) == 0 && st.st_size < kSlotBytes) io_.allocate(fds_[slot], kSlotBytes);
+  if (io_.fstat(fds_[slot], &st) != 0 || st.st_size >= kSlotBytes) return true;
+  io_.allocate(fds_[slot], kSlotBytes);
+  if (const int directory = io_.open(directory_, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); directory >= 0) {
+    io_.fsync(directory);
+    io_.close(directory);
+  }
   return true;
 }
 

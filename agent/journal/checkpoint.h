@@ -19,6 +19,7 @@ struct CursorRecord {
 struct Checkpoint {
   uint64_t generation = 0;
   std::string boot_id;
+  Position oldest = 0;  ///< what lies before was let go of
   Position written = 0, synced = 0;
   Totals written_totals;  ///< before `written`
   std::map<std::string, CursorRecord> cursors;

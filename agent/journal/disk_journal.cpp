@@ -67,8 +67,9 @@ bool DiskJournal::can_hold(size_t bytes) {
     if (end > safe) break;
     pop_front_block();
   }
-  return entries_.empty() || (held() <= tail_max + waiting_max &&
-                              unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
+  if (entries_.empty()) return appends_.size() < 4 * kUnsyncedAppendsMax;
+  return (held() <= tail_max + waiting_max &&
+          unsynced_bytes_ <= std::min(bytes_max_ / 4, kUnsyncedBytesMax) + waiting_max);
 }
 
 bool DiskJournal::room_for_wanted() {
@@ -88,7 +89,7 @@ AppendResult DiskJournal::append(Transaction& t) {
       refuse(bytes, t.totals);
       return AppendResult::full;
     }
-    full_ = checkpoint_lost_ = false;
+    full_ = checkpoint_lost_ = frozen_ = false;
     if (t.entry_count > 0) push(t);
     mark_ += std::max<uint32_t>(1, t.entry_count);
     uint64_t lines = 0;
@@ -202,7 +203,7 @@ void DiskJournal::set_bytes_max(uint64_t bytes_max) {
 }
 
 std::vector<RememberedClient> DiskJournal::remembered_clients() {
-  std::lock_guard lock(sync_mutex_);
+  std::lock_guard lock(mutex_);
   return std::move(recovered_clients_);
 }
 
@@ -255,14 +256,17 @@ bool DiskJournal::restore(TailCursor& cursor) {
       stretches.push_back({streams});
     }
   }
-  cursor.candidate_ = cursor.place_;
-  if (cursor.secured_.stretches.empty()) cursor.secured_ = cursor.place_;
+  for (CursorPlace* place : {&cursor.place_, &cursor.secured_}) {
+    if (place->at.position > position_) place->at = {position_, totals_};
+    for (Stretch& s : place->stretches)
+      if (!s.open && s.end.position > position_) s.end = {position_, totals_};
+  }
   return true;
 }
 
 void DiskJournal::park(TailCursor& cursor) {
   parked_[cursor.name_] = {cursor.place_, cursor.secured_, clock_.wall_ns()};
-  dirty_ = true;
+  dirty_ = frozen_ = true;
 }
 
 int DiskJournal::open_segment(const Segment& segment) {
@@ -281,11 +285,10 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
       auto next = std::ranges::upper_bound(segments_, expected, {},
                                            [](const Segment& s) { return s.first.position; });
       if (next == segments_.begin()) {
-        if (next == segments_.end()) return {};
-        ++next;
+        return {};  // let go of meanwhile
       }
       segment = *std::prev(next);
-      limit = next == segments_.end() ? visible_.position : next->first.position;
+      limit = next == segments_.end() ? written_.position : next->first.position;
       if (limit <= expected || (next == segments_.end() && expected >= tail_begin())) return {};
     }
     auto* tape = static_cast<Tape*>(place.get());
@@ -297,6 +300,11 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
         return fail("cannot open " + segment.name);
       }
       if (fd < 0) {
+        {
+          std::lock_guard lock(mutex_);
+          const auto same = [&](const Segment& s) { return s.sequence == segment.sequence; };
+          if (std::ranges::none_of(segments_, same)) return {};  // let go of meanwhile
+        }
         note_damage(expected, limit, segment.name, "the file is gone");
         if (!window.empty()) return {};
         expected = limit;
@@ -312,7 +320,7 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
       const Position begin = t.header.before.position, end = begin + t.header.records;
       if (begin >= limit) break;
       tape->end = std::max(tape->end, end);
-      if (end <= expected) continue;
+      if (t.header.records == 0 || end <= expected) continue;
       if (begin > expected) note_damage(expected, begin, segment.name, "damaged");
       expected = end;
       Totals totals;
@@ -326,6 +334,15 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
       if (end > limit) break;
     }
     if (bytes >= kWindowBytes) return {};
+    if (tape->reader.error() != 0 && tape->reader.damage_is_final()) {
+      log::sampled(log::Level::error, "journal.read", "journal: a part of {} cannot be read: {}",
+                   segment.name, std::strerror(tape->reader.error()));
+    } else if (tape->reader.error() != 0) {
+      const std::string error = std::strerror(tape->reader.error());
+      tape->reader.try_again();
+      if (!window.empty()) return {};
+      return fail("cannot read " + segment.name + ": " + error);
+    }
     if (expected < limit) note_damage(expected, limit, segment.name, "damaged");
     if (!window.empty()) return {};
     expected = std::max(expected, limit);
@@ -402,7 +419,8 @@ void DiskJournal::writer(std::stop_token stop) {
 
 bool DiskJournal::sync_due(int64_t now_ns) const {
   if ((!file_ && sealed_.empty()) || written_appends_ == 0) return false;
-  return durable_is_wanted() || unsynced_bytes_ - unwritten_bytes_ >= kSyncBytes ||
+  return durable_is_wanted() || full_ ||
+         unsynced_bytes_ - unwritten_bytes_ >= std::min(kSyncBytes, bytes_max_ / 8) ||
          written_appends_ >= kUnsyncedAppendsMax || now_ns - first_unsynced_ns_ >= kSyncAge;
 }
 
@@ -435,9 +453,10 @@ Checkpoint DiskJournal::make_checkpoint() {
   c.boot_id = boot_id_;
   c.written = visible_.position, c.written_totals = visible_.totals;
   c.synced = synced_.position;
+  c.oldest = segments_.empty() ? written_.position : segments_.front().first.position;
   const int64_t now = clock_.wall_ns();
   std::erase_if(parked_, [&](const auto& parked) {
-    if (now - parked.second.seen_ns <= kParkedMax) return false;
+    if (frozen_ || now - parked.second.seen_ns <= kParkedMax) return false;
     log::info("journal: the place of sink {} is forgotten: it has been out of the configuration for 24 h",
               parked.first);
     return true;

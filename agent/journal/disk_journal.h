@@ -126,9 +126,10 @@ class DiskJournal final : public TailJournal {
     std::vector<RememberedClient> clients;
   };
   Result<void> recover();
-  void find_segments();
-  bool identify(Segment& segment);
-  std::vector<Found> scan(const Segment& segment, uint64_t& end_of_data);
+  Result<void> find_segments();
+  enum class Kind { segment, foreign, empty, unknown };
+  Kind identify(Segment& segment);
+  std::vector<Found> scan(const Segment& segment, uint64_t& end_of_data, bool& failed);
   void recover_end(const Checkpoint& known);
   void recover_rest();
   void recover_clients(const std::vector<Found>& last);
@@ -207,6 +208,8 @@ class DiskJournal final : public TailJournal {
   uint64_t fsync_errors_ = 0, torn_bytes_ = 0, damaged_records_ = 0;
   std::set<Position> damage_;  ///< where ranges of damaged records begin
   std::map<std::string, CursorRecord> parked_;
+  /// Not all of its sinks are there (yet, or any more): nothing is let go of. Until the next append.
+  bool frozen_ = true;
   bool checkpoint_lost_ = false;  ///< no place of any cursor is known
   bool same_boot_ = true;
   bool dirty_ = false;  ///< a cursor has moved since the last checkpoint
@@ -219,14 +222,16 @@ class DiskJournal final : public TailJournal {
   std::condition_variable_any writer_wake_, syncer_wake_, durable_;
 
   std::deque<Sealed> sealed_;
+  bool sealed_failed_ = false;  ///< one could not be synced, and no checkpoint says so yet; under sync_mutex_
   std::shared_ptr<File> file_;  ///< of segments_.back(); null: a new one is begun with the next write
   uint64_t offset_ = 0, capacity_ = 0;
   uint32_t next_index_ = 0;
   bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
+  std::mutex clients_mutex_;                                   ///< the last to be taken
   std::mutex sync_mutex_;                                      ///< one sync at a time; before mutex_
-  std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under sync_mutex_
-  std::vector<RememberedClient> recovered_clients_;
+  std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under clients_mutex_
+  std::vector<RememberedClient> recovered_clients_;            ///< under mutex_
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
   std::atomic<size_t> clients_max_ = 100'000;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
@@ -36,7 +37,8 @@ std::string why(const std::string& what) { return what + ": " + std::strerror(er
 Result<void> write_identity(Io& io, int directory, const std::string& path, const std::string& uuid,
                             int64_t now_ns) {
   const std::string text = "{\"weir\":\"journal\",\"format\":" + std::to_string(kJournalFormat) +
-                           ",\"uuid\":\"" + uuid + "\",\"made\":\"" + rfc3339(now_ns) + "\"}\n";
+                           ",\"uuid\":\"" + uuid + "\",\"made\":\"" + rfc3339(now_ns) + "\",\"again\":\"" +
+                           identity_again({uuid, kJournalFormat}) + "\"}\n";
   io.unlinkat(directory, "journal.json.new");
   const int fd =
       io.openat(directory, "journal.json.new", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -159,12 +161,25 @@ Result<void> DiskJournal::recover() {
   parked_ = known.cursors;
   if (!same_boot_)
     for (auto& [name, record] : parked_) record.committed = record.secured;
-  find_segments();
+  if (auto found = find_segments(); !found) return found;
   checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
+  if (!segments_.empty() && known.oldest < segments_.front().first.position && loaded.checkpoint)
+    note_damage(known.oldest, segments_.front().first.position, options_.path, "their segments are missing");
   if (!segments_.empty()) recover_end(known);
+  for (const auto& [id, client] : clients_) recovered_clients_.push_back(client);
+  for (const Append& a : appends_)  // what is to be written once more
+    if (a.client.client) recovered_clients_.push_back({a.client, a.seen_ns});
+  std::ranges::stable_sort(recovered_clients_, std::ranges::greater(), [](const RememberedClient& c) {
+    return std::tuple(c.mark.client->client_id, c.mark.seq);
+  });
+  const auto [first, last] = std::ranges::unique(
+      recovered_clients_, {}, [](const RememberedClient& c) { return c.mark.client->client_id; });
+  recovered_clients_.erase(first, last);
+  std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
   // Positions that were seen by anyone are never used again.
   if (known.written > position_) {
     note_damage(position_, known.written, options_.path, "their segment is missing, or was not on the disk");
+    while (step_write()) continue;
     if (!unwritten()) {
       position_ = known.written, totals_ = known.written_totals;
       visible_ = written_ = {position_, totals_};
@@ -188,59 +203,69 @@ void DiskJournal::quarantine_file(const std::string& name, const std::string& re
   for (int n = 1; io_.lstat(target, &st) == 0; ++n) target = to + "/" + name + "." + std::to_string(n);
   if (io_.rename(options_.path + "/" + name, target) == 0)
     log::warn("journal: {} is now {}: {}", name, target, reason);
+  else if (io_.rename(options_.path + "/" + name, options_.path + "/" + name + ".damaged") == 0)
+    log::warn("journal: {} is now {}.damaged: {}", name, name, reason);
   else
     log::error("journal: cannot move {} to {}: {}", name, target, std::strerror(errno));
 }
 
-/// Which segment a file is: by its header, else by its name and its first transaction. False: neither tells.
-bool DiskJournal::identify(Segment& segment) {
+/// Which segment a file is: by its header, else by its name and its first transaction.
+DiskJournal::Kind DiskJournal::identify(Segment& segment) {
   const int fd = open_segment(segment);
-  if (fd < 0) return false;
   struct stat st;
-  if (io_.fstat(fd, &st) == 0) segment.bytes = segment.used = uint64_t(st.st_size);
+  if (fd < 0 || io_.fstat(fd, &st) != 0) {
+    log::error("journal: cannot look at {}: {}; it is left alone", segment.name, std::strerror(errno));
+    if (fd >= 0) io_.close(fd);
+    return Kind::unknown;
+  }
+  segment.bytes = segment.used = uint64_t(st.st_size);
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   SegmentHeader header;
-  if (decode(reader.header(), header)) {
-    if (header.journal_uuid != uuid_ || header.format != kJournalFormat) return false;
+  const std::string begin = reader.header();
+  if (decode(begin, header)) {
+    if (header.journal_uuid != uuid_ || header.format != kJournalFormat) return Kind::foreign;
     segment.uuid = header.uuid, segment.sequence = header.sequence, segment.first = header.first;
     segment.made_ns = header.made_ns, segment.rewrites = header.rewrites;
-    return true;
+    return Kind::segment;
   }
   StoredTransaction t;
-  if (!reader.next(t)) return false;
+  if (!reader.next(t)) {
+    // Of a process that died while it made it: nothing was ever in it.
+    const bool blank =
+        begin.find_first_not_of('\0') == begin.npos && reader.end_of_data() <= kSegmentHeaderBytes;
+    if (reader.error() == 0) return blank ? Kind::empty : Kind::foreign;
+    log::error("journal: cannot read {}: {}; it is left alone", segment.name, std::strerror(reader.error()));
+    return Kind::unknown;
+  }
   segment.first = t.header.before, segment.made_ns = t.header.received_ns;
   segment.damaged = true;
   log::error("journal: the header of {} is damaged; what it holds is there", segment.name);
-  return true;
+  return Kind::segment;
 }
 
-void DiskJournal::find_segments() {
+Result<void> DiskJournal::find_segments() {
   std::vector<std::string> names;
-  if (io_.list(directory_fd_, names) != 0)
-    log::error("journal: cannot list {}: {}", options_.path, std::strerror(errno));
+  if (io_.list(directory_fd_, names) != 0) return fail(why("cannot list " + options_.path));
   std::vector<Segment> found;
   for (const std::string& name : names) {
     Segment segment;
     segment.name = name;
     if (!parse_segment_name(name, segment.sequence, segment.uuid)) continue;
     next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
-    if (identify(segment)) {
-      next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
-      found.push_back(std::move(segment));
-      continue;
+    switch (identify(segment)) {
+      case Kind::segment:
+        next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
+        found.push_back(std::move(segment));
+        break;
+      case Kind::empty:
+        io_.unlinkat(directory_fd_, name);
+        break;
+      case Kind::foreign:
+        quarantine_file(name, "it is not a segment of this journal, or nothing in it can be read");
+        break;
+      case Kind::unknown:
+        break;
     }
-    // Of a process that died while it made it: nothing was ever in it.
-    const int fd = open_segment(segment);
-    bool empty = fd >= 0;
-    if (fd >= 0) {
-      SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
-      empty = reader.end_of_data() <= kSegmentHeaderBytes &&
-              reader.header().find_first_not_of('\0') == std::string_view::npos;
-    }
-    if (empty)
-      io_.unlinkat(directory_fd_, name);
-    else
-      quarantine_file(name, "it is not a segment of this journal, or nothing in it can be read");
   }
   std::ranges::sort(found, {}, [](const Segment& s) { return std::tie(s.sequence, s.name); });
   for (Segment& s : found) {
@@ -252,12 +277,15 @@ void DiskJournal::find_segments() {
     else
       segments_.push_back(std::move(s));
   }
+  return {};
 }
 
-std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment, uint64_t& end_of_data) {
+std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment, uint64_t& end_of_data,
+                                                  bool& failed) {
   std::vector<Found> found;
   const int fd = open_segment(segment);
-  if (fd < 0) return found;
+  failed = fd < 0;
+  if (failed) return found;
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
   while (reader.next(t)) {
@@ -271,6 +299,7 @@ std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment, uint64
     found.push_back(std::move(f));
   }
   end_of_data = reader.end_of_data();
+  failed = reader.error() != 0;
   return found;
 }
 
@@ -286,22 +315,30 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   for (size_t i = begin; i < segments_.size(); ++i) {
     Segment& segment = segments_[i];
     uint64_t end_of_data = 0;
-    found[i] = scan(segment, end_of_data);
+    bool failed = false;
+    found[i] = scan(segment, end_of_data, failed);
     segment.used = found[i].empty() ? kSegmentHeaderBytes : found[i].back().end_offset;
-    if (end_of_data > segment.used) {
+    if (failed) {  // who reads it later may see more
+      segment.damaged = true, segment.used = segment.bytes;
+      log::error("journal: {} cannot be read to its end just now", segment.name);
+    } else if (end_of_data > segment.used) {
       torn_bytes_ += end_of_data - segment.used;
       log::warn("journal: {} bytes at the end of {} were not written whole; they are cut off",
                 end_of_data - segment.used, segment.name);
     }
+    // What is written once more begins where the last good sync was.
+    if (segment.rewrites) durable = std::max(durable, segment.first.position);
     for (const Found& f : found[i]) durable = std::max(durable, f.synced);
   }
   Boundary end = segments_[begin].first;
   for (size_t i = begin; i < segments_.size(); ++i) {
     bool cut = false;
     if (segments_[i].rewrites) end = segments_[i].first;
+    const bool again = i + 1 < segments_.size() && segments_[i + 1].rewrites;
     uint32_t index = 0;
     for (size_t n = 0; n < found[i].size() && !cut; ++n) {
       const Found& f = found[i][n];
+      if (again && f.before.position >= segments_[i + 1].first.position) break;  // the next one holds it
       const bool hole = f.before.position != end.position || f.index != index;
       cut = hole && !same_boot_ && end.position >= durable;
       if (cut) {
@@ -359,39 +396,43 @@ void DiskJournal::recover_clients(const std::vector<Found>& last) {
   const bool complete =
       std::ranges::any_of(last, [](const Found& f) { return f.flags & TransactionHeader::clients_end; });
   uint64_t end_of_data = 0;
+  bool failed = false;
   if (!complete)  // its beginning is damaged: all the others together know as much
     for (size_t i = 0; i + 1 < segments_.size(); ++i)
-      for (const Found& f : scan(segments_[i], end_of_data)) add(f);
+      for (const Found& f : scan(segments_[i], end_of_data, failed)) add(f);
   for (const Found& f : last) add(f);
-  for (const auto& [id, client] : clients_) recovered_clients_.push_back(client);
-  std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
 }
 
-/// Appends once more what a segment holds behind the end.
+/// Appends once more what a segment holds behind the end, up to the first hole.
 void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& found) {
   const int fd = open_segment(segment);
   if (fd < 0) return;
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
   for (const Found& f : found) {
-    if (!reader.next(t)) return;
-    if (f.before.position != position_ || t.header.flags & TransactionHeader::clients_part) continue;
+    if (!reader.next(t) || f.before.position > position_) break;
+    const bool marks_only = t.header.records == 0 && f.before.position == position_;
+    if (t.header.flags & TransactionHeader::clients_part || (f.end.position <= position_ && !marks_only))
+      continue;
+    uint64_t bytes = 0;
     if (t.header.records > 0) {
       Transaction back;
       back.block = block_of(t);
-      back.entry_count = t.header.records;
+      back.first_entry = uint32_t(position_ - f.before.position);
+      back.entry_count = t.header.records - back.first_entry;
       back.received_ns = t.header.received_ns;
-      back.totals = f.end.totals;
-      for (size_t s = 0; s < kStreamCount; ++s)
-        back.totals.records[s] -= f.before.totals.records[s],
-            back.totals.bytes[s] -= f.before.totals.bytes[s];
+      for (uint32_t n = back.first_entry; n < t.header.records; ++n) {
+        const IndexEntry e = index_entry(t.index, n);
+        ++back.totals.records[size_t(e.stream)], back.totals.bytes[size_t(e.stream)] += e.length;
+        bytes += e.length;
+      }
       push(back);
+      mark_ += back.entry_count;
     }
-    mark_ += std::max<uint32_t>(1, t.header.records);
-    appends_.push_back({position_, mark_, t.header.lines_bytes, {}, 0});
+    appends_.push_back({position_, ++mark_, bytes, {}, 0});
     for (const RememberedClient& c : f.clients)
       appends_.push_back({position_, ++mark_, 0, c.mark, c.seen_ns});
-    unsynced_bytes_ += t.header.lines_bytes, unwritten_bytes_ += t.header.lines_bytes;
+    unsynced_bytes_ += bytes, unwritten_bytes_ += bytes;
   }
   closed_appends_ = appends_.size();
 }
@@ -401,19 +442,10 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
 void DiskJournal::recover_rest() {
   for (size_t i = segments_.size() - 1; i > 0 && segments_[i].rewrites; --i) {
     uint64_t end_of_data = 0;
-    const std::vector<Found> found = scan(segments_[i - 1], end_of_data);
-    take_back(segments_[i - 1], found);
-    for (const Found& f : found)
-      for (const RememberedClient& c : f.clients) {
-        auto known = std::ranges::find_if(recovered_clients_, [&](const RememberedClient& r) {
-          return r.mark.client->client_id == c.mark.client->client_id;
-        });
-        if (known == recovered_clients_.end())
-          recovered_clients_.push_back(c);
-        else if (c.mark.seq > known->mark.seq)
-          *known = c;
-      }
+    bool failed = false;
+    take_back(segments_[i - 1], scan(segments_[i - 1], end_of_data, failed));
   }
+  rewriting_ = unwritten();
 }
 
 }  // namespace weir

@@ -42,6 +42,7 @@ bool DiskJournal::sync_sealed() {
     const int error = errno;
     std::lock_guard lock(mutex_);
     if (!synced) {
+      sealed_failed_ = true;
       ++fsync_errors_;
       log::sampled(
           log::Level::error, "journal.fsync",
@@ -57,6 +58,9 @@ bool DiskJournal::sync_sealed() {
 bool DiskJournal::sync() {
   std::lock_guard one_at_a_time(sync_mutex_);
   sync_sealed();
+  // A hole there after a power cut must not be taken for the end of what is durable.
+  if (sealed_failed_ && !checkpoint(true)) return false;
+  sealed_failed_ = false;
   std::shared_ptr<File> file;
   Boundary target;
   uint64_t epoch = 0;
@@ -103,6 +107,7 @@ bool DiskJournal::step_sync() {
 
 void DiskJournal::remember_client(const Append& append) {
   if (!append.client.client) return;
+  std::lock_guard lock(clients_mutex_);
   RememberedClient& client = clients_[append.client.client->client_id];
   client = {append.client, append.seen_ns};
 }
@@ -111,7 +116,10 @@ void DiskJournal::remember_client(const Append& append) {
 /// write is worth nothing. What is not durable and still in memory goes into a new segment; what is not in
 /// memory nobody waited for. Under mutex_, and sync_mutex_ with sealed_ empty.
 void DiskJournal::abandon_file() {
-  if (file_) rewriting_ = true;
+  if (file_) {
+    rewriting_ = true;
+    if (io_.ftruncate(file_->fd, off_t(offset_)) == 0) segments_.back().bytes = offset_;
+  }
   file_.reset();
   if (tail_begin() > synced_.position) {
     size_t gone = 0;
@@ -157,7 +165,8 @@ void DiskJournal::on_write_failed(int error, const std::string& what) {
     abandon_file();
   }
   std::lock_guard lock(mutex_);
-  state_ = error == ENOSPC || error == EDQUOT ? "full" : error == EROFS ? "readonly" : "failed";
+  if (sync_failures_ < kSyncFailuresMax)
+    state_ = error == ENOSPC || error == EDQUOT ? "full" : error == EROFS ? "readonly" : "failed";
   error_ = what + ": " + std::strerror(error);
   retry_at_ns_ = clock_.monotonic_ns() + kRetry;
   log::sampled(log::Level::error, "journal.write",

@@ -46,7 +46,7 @@ std::vector<DiskJournal::Run> DiskJournal::collect() {
       Run* run = runs.empty() ? nullptr : &runs.back();
       const bool joins = run && run->block == entry->block && run->end == at &&
                          run->first_entry + run->entry_count == first &&
-                         (!begins || run->lines_bytes < kRunBytesMax);
+                         (!begins || run->lines_bytes + run->marks.size() < kRunBytesMax);
       if (!joins) {
         runs.push_back({entry->block, first, 0, entry->received_ns, at});
         run = &runs.back();
@@ -56,7 +56,8 @@ std::vector<DiskJournal::Run> DiskJournal::collect() {
       run->entry_count += uint32_t(end - at), run->end = end;
       at = end;
     }
-    if (runs.empty()) runs.push_back({nullptr, 0, 0, clock_.wall_ns(), at});  // of marks alone
+    if (runs.empty() || (begins && runs.back().marks.size() >= kRunBytesMax))
+      runs.push_back({nullptr, 0, 0, clock_.wall_ns(), at});  // of marks alone
     Run& run = runs.back();
     if (append.client.client) append_mark(run.marks, {append.client, append.seen_ns});
     ++run.appends, run.mark = append.mark;
@@ -162,6 +163,7 @@ bool DiskJournal::write_some(std::vector<Run>& runs, size_t& done, Boundary& at,
       tell(more);
     }
     if (!std::exchange(dirty_, true) || sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
+    tell_space(lock);
   }
   done = n;
   progress();
@@ -240,7 +242,7 @@ bool DiskJournal::make_room(uint64_t bytes) {
 bool DiskJournal::free_oldest() {
   {
     std::lock_guard lock(mutex_);
-    if (segments_.empty() || (segments_.size() == 1 && file_)) return false;
+    if (frozen_ || segments_.empty() || (segments_.size() == 1 && (file_ || rewriting_))) return false;
     const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
     if (held_by_cursor(end.totals)) return false;
     if (end.position > synced_.position) {
@@ -257,12 +259,18 @@ bool DiskJournal::free_oldest() {
     }
     if (wait) return false;
   }
-  if (!checkpoint(true)) return false;
   Segment gone;
   {
     std::lock_guard lock(mutex_);
+    const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
+    if (held_by_cursor(end.totals)) return false;  // of a cursor that was opened meanwhile
     gone = segments_.front();
-    segments_.pop_front();  // cursors see that first
+    segments_.pop_front();  // cursors see that first, then it is written down, then it goes
+  }
+  if (!checkpoint(true)) {
+    std::lock_guard lock(mutex_);
+    segments_.push_front(gone);
+    return false;
   }
   if (gone.damaged)
     quarantine_file(gone.name, "parts of it were damaged");
@@ -274,7 +282,7 @@ bool DiskJournal::free_oldest() {
 void DiskJournal::wait_for_room(const char* why) {
   std::lock_guard lock(mutex_);
   blocked_ = true;
-  state_ = "full", error_ = why;
+  if (sync_failures_ < kSyncFailuresMax) state_ = "full", error_ = why;
   retry_at_ns_ = clock_.monotonic_ns() + kRetry;
 }
 
@@ -282,10 +290,12 @@ void DiskJournal::wait_for_room(const char* why) {
 std::string DiskJournal::stored_clients(std::string_view uuid, const Boundary& at, uint32_t& index) {
   const int64_t oldest_ns = clock_.wall_ns() - client_memory_ns_;
   std::vector<const RememberedClient*> clients;
-  std::erase_if(clients_, [&](const auto& c) { return c.second.seen_ns < oldest_ns; });
-  auto as_of_now = clients_;
+  std::unordered_map<std::string, RememberedClient> as_of_now;
   {
     std::lock_guard lock(mutex_);
+    std::lock_guard clients_lock(clients_mutex_);
+    std::erase_if(clients_, [&](const auto& c) { return c.second.seen_ns < oldest_ns; });
+    as_of_now = clients_;
     for (size_t i = 0; i < written_appends_; ++i)
       if (const Append& a = appends_[i]; a.client.client)
         as_of_now[a.client.client->client_id] = {a.client, a.seen_ns};
@@ -293,10 +303,8 @@ std::string DiskJournal::stored_clients(std::string_view uuid, const Boundary& a
   for (const auto& [id, client] : as_of_now) clients.push_back(&client);
   std::ranges::sort(clients, std::ranges::greater(), &RememberedClient::seen_ns);
   if (clients.size() > clients_max_) {
-    for (size_t i = clients_max_; i < clients.size(); ++i) {
-      const std::string id = clients[i]->mark.client->client_id;
-      clients_.erase(id);
-    }
+    std::lock_guard clients_lock(clients_mutex_);
+    for (size_t i = clients_max_; i < clients.size(); ++i) clients_.erase(clients[i]->mark.client->client_id);
     clients.resize(clients_max_);
   }
   std::string out;
@@ -329,13 +337,15 @@ bool DiskJournal::create_segment(uint64_t bytes) {
   header.uuid = random_uuid(), header.journal_uuid = uuid_;
   header.made_ns = clock_.wall_ns();
   std::string begin = encode(header);
-  {
-    std::lock_guard sync_lock(sync_mutex_);
-    begin += stored_clients(header.uuid, header.first, index);
-  }
+  // What is written once more finds room whatever there is: the next line's sync waits for it.
+  const auto room = [&](uint64_t needed) {
+    return header.rewrites || make_room(std::max(segment_bytes(), needed));
+  };
+  bool has_room = room(begin.size() + bytes);
+  if (has_room) begin += stored_clients(header.uuid, header.first, index);
   const uint64_t least = begin.size() + bytes;
   uint64_t wanted = std::max(segment_bytes(), least);
-  if (!make_room(wanted)) {
+  if (!has_room || !room(least)) {
     wait_for_room(
         "it holds all it may (journal.max_bytes), and a sink that must not lose any has not read it");
     return false;

@@ -9,7 +9,7 @@
 namespace weir {
 namespace {
 
-constexpr uint64_t kChunkBytes = 512 << 10;
+constexpr uint64_t kChunkBytes = 512 << 10, kPageBytes = 4096;
 
 }  // namespace
 
@@ -18,7 +18,14 @@ SegmentReader::SegmentReader(Io& io, int fd, std::string uuid, uint64_t limit)
 
 SegmentReader::~SegmentReader() { io_.close(fd_); }
 
-std::string_view SegmentReader::header() { return view(0, kSegmentHeaderBytes); }
+std::string SegmentReader::header() {
+  std::string bytes(kSegmentHeaderBytes, '\0');
+  ssize_t n;
+  while ((n = io_.pread(fd_, bytes.data(), bytes.size(), 0)) < 0 && errno == EINTR) continue;
+  if (n < 0) error_ = errno;
+  bytes.resize(size_t(std::max<ssize_t>(0, n)));
+  return bytes;
+}
 
 /// The bytes from `offset` on, at least so many; fewer, or none, where the file ends.
 std::string_view SegmentReader::view(uint64_t offset, uint64_t bytes) {
@@ -58,7 +65,11 @@ bool SegmentReader::at(uint64_t offset, StoredTransaction& out) {
 bool SegmentReader::find(uint64_t from, StoredTransaction& out) {
   while (from < limit_) {
     const std::string_view bytes = view(from, kTransactionHeaderBytes);
-    if (bytes.size() < kTransactionHeaderBytes) return false;
+    if (bytes.size() < kTransactionHeaderBytes) {
+      if (error_ == 0 || !damage_is_final()) return false;
+      from = (from / kPageBytes + 1) * kPageBytes;
+      continue;
+    }
     const size_t magic = bytes.find(kTransactionMagic);
     if (magic == bytes.npos) {
       from += bytes.size() - (kTransactionMagic.size() - 1);

@@ -24,7 +24,7 @@ class SegmentReader {
   /// The next one; its bytes stay until the next call. False: there is none behind offset().
   bool next(StoredTransaction& out);
   /// The beginning of the file; empty when it is shorter or cannot be read.
-  std::string_view header();
+  std::string header();
   /// Where next() looks on: behind the last transaction it gave.
   uint64_t offset() const { return offset_; }
   void set_limit(uint64_t limit) { limit_ = limit; }
@@ -33,8 +33,11 @@ class SegmentReader {
   const std::vector<Range>& damaged() const { return damaged_; }
   /// The end of the last byte behind offset() that is not zero; offset() when there is none.
   uint64_t end_of_data();
-  /// errno of a read that failed, 0: none did. What could not be read counts as damaged.
+  /// errno of a read that failed, 0: none did. next() then ends there, until it has been tried so often that
+  /// what cannot be read counts as damaged and is stepped over.
   int error() const { return error_; }
+  bool damage_is_final() const { return tries_ >= kTriesMax; }
+  void try_again() { ++tries_, error_ = 0; }
 
  private:
   bool at(uint64_t offset, StoredTransaction& out);
@@ -48,7 +51,8 @@ class SegmentReader {
   std::unique_ptr<char[]> buffer_;
   uint64_t capacity_ = 0, begin_ = 0, filled_ = 0;
   std::vector<Range> damaged_;
-  int error_ = 0;
+  static constexpr int kTriesMax = 20;
+  int error_ = 0, tries_ = 0;
 };
 
 /// A block with the lines of a transaction. Needs lines to be there.

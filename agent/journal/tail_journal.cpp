@@ -145,6 +145,8 @@ std::unique_ptr<Cursor> TailJournal::open_cursor(std::string_view name, StreamSe
   auto cursor = std::make_unique<TailCursor>(*this, std::string(name), streams, limit);
   if (!restore(*cursor))
     cursor->place_.at = start == StartAt::oldest ? oldest() : Boundary{position_, totals_};
+  cursor->candidate_ = cursor->place_;
+  if (cursor->secured_.stretches.empty()) cursor->secured_ = cursor->place_;
   cursors_.push_back(cursor.get());
   return cursor;
 }

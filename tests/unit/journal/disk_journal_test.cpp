@@ -335,12 +335,21 @@ TEST_CASE("a newer format, a foreign segment, a second process") {
     const std::string identity = test::read_file(disk.directory / "journal/journal.json");
     std::string newer = identity;
     newer.replace(newer.find("\"format\":1"), 10, "\"format\":9");
+    newer.replace(newer.find("\"again\":\"1"), 10, "\"again\":\"9");
     test::write_file(disk.directory / "journal/journal.json", newer);
     const auto before = disk.segments();
     const auto opened = disk.try_open();
     REQUIRE_FALSE(opened);
     CHECK(opened.error().message.find("format 9") != std::string::npos);
     CHECK(disk.segments() == before);
+  }
+  SUBCASE("a journal that does not say any more who it is") {
+    std::string identity = test::read_file(disk.directory / "journal/journal.json");
+    identity[identity.find("\"uuid\":") + 12] ^= 1;
+    test::write_file(disk.directory / "journal/journal.json", identity);
+    auto journal = disk.open();
+    auto cursor = journal->open_cursor("", kAll, StartAt::oldest, WhenFull::drop_oldest);
+    CHECK(read_all(*cursor) == Lines{"a"});
   }
   SUBCASE("foreign") {
     Disk other;
