@@ -10,7 +10,7 @@ namespace weir::test {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-constexpr int kDrainRoundsMax = 3000;
+constexpr int kDrainRoundsMax = 3000, kDrainStepsMax = 100'000;
 
 [[noreturn]] void fail_simulation(const std::string& what) { throw SimFailure(what); }
 
@@ -257,6 +257,7 @@ bool World::step_sink(size_t n) {
   const bool done = sinks[n].second->step(state_.clock);
   if (state_.sinks[sinks[n].first].ended && sinks[n].second->drained()) {
     sinks[n].second->stop();
+    sinks[n].second->cursor().forget();
     sinks.erase(sinks.begin() + ptrdiff_t(n));
   }
   return done;
@@ -307,7 +308,6 @@ void World::remove_sink(size_t n) {
   auto& [index, sink] = life_->sinks[n];
   state_.sinks[index].ended = true;
   sink->cursor().end_here();
-  sink->cursor().forget();
 }
 
 bool World::flip_bit_in_sealed_segment(SimRandom& random) {
@@ -355,7 +355,8 @@ void World::drain_and_judge() {
         send(c, sent + 1 - next);
     step_write(), step_sync(), step_checkpoint();
     for (size_t n = life_->sinks.size(); n > 0; --n)
-      while (n <= life_->sinks.size() && step_sink(n - 1)) continue;
+      for (int i = 0; n <= life_->sinks.size() && step_sink(n - 1); ++i)
+        if (i == kDrainStepsMax) fail_simulation("a sink has always something to do");
     look();
   }
   say_state("drained");
