@@ -41,17 +41,16 @@ struct DiskJournal::Tape final : TapePlace {
 };
 
 DiskJournal::~DiskJournal() {
-  for (std::jthread* thread : {&writer_, &syncer_}) {
+  for (std::jthread* thread : {&writer_, &syncer_, &preparer_}) {
     thread->request_stop();
     if (thread->joinable()) thread->join();
   }
   file_.reset();
+  if (spare_) io_.unlinkat(directory_fd_, kSpareName);
+  spare_.reset();
   io_.close(directory_fd_);
   for (int fd : lock_fds_) io_.close(fd);
 }
-
-// --- what is appended
-// ---------------------------------------------------------------------------------------
 
 /// Lets go of what is safe when memory gets short. False: too much of it is not.
 bool DiskJournal::can_hold(size_t bytes) {
@@ -182,6 +181,7 @@ JournalStatus DiskJournal::status() const {
   std::lock_guard lock(mutex_);
   JournalStatus s;
   s.type = "disk";
+  s.bytes = spare_bytes_;
   for (const Segment& segment : segments_) s.bytes += segment.bytes;
   s.bytes_max = bytes_max_;
   s.oldest_ns = segments_.empty() ? 0 : segments_.front().made_ns;
@@ -217,9 +217,6 @@ std::vector<std::string> DiskJournal::waiting_places() const {
 void DiskJournal::set_client_limits(int64_t memory_ns, size_t clients_max) {
   client_memory_ns_ = memory_ns, clients_max_ = clients_max;
 }
-
-// --- what is read
-// -------------------------------------------------------------------------------------------
 
 Boundary DiskJournal::oldest() const {
   if (!segments_.empty()) return segments_.front().first;
@@ -363,9 +360,6 @@ void DiskJournal::note_damage(Position begin, Position end, const std::string& s
              segment, what, options_.path);
 }
 
-// --- threads
-// ------------------------------------------------------------------------------------------------
-
 void DiskJournal::changed() {
   bool pump_now;
   {
@@ -443,8 +437,15 @@ void DiskJournal::syncer(std::stop_token stop) {
   }
 }
 
-// --- checkpoint
-// ---------------------------------------------------------------------------------------------
+void DiskJournal::preparer(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  while (preparer_wake_.wait(lock, stop, [&] { return spare_wanted_; })) {
+    lock.unlock();
+    prepare_spare();
+    lock.lock();
+    spare_wanted_ = false;
+  }
+}
 
 Checkpoint DiskJournal::make_checkpoint() {
   std::lock_guard lock(mutex_);

@@ -112,7 +112,8 @@ class DiskJournal final : public TailJournal {
   };
   struct Tape;
   static constexpr int64_t kRetry = 500'000'000;  ///< nanoseconds after a write or sync that failed
-  static constexpr int kSyncFailuresMax = 3;      ///< in a row, then it is `failed`
+  static constexpr const char* kSpareName = "next";
+  static constexpr int kSyncFailuresMax = 3;  ///< in a row, then it is `failed`
 
   DiskJournal(DiskJournalOptions options, std::string uuid, std::vector<int> lock_fds, int directory_fd,
               Io& io, const Clock& clock);
@@ -162,6 +163,8 @@ class DiskJournal final : public TailJournal {
   bool write_all(int fd, std::vector<iovec>& parts, uint64_t offset);
   bool roll(uint64_t bytes);
   bool create_segment(uint64_t bytes);
+  std::shared_ptr<File> new_file(const std::string& name, uint64_t least, uint64_t& wanted);
+  void prepare_spare();
   std::string stored_clients(std::string_view uuid, const Boundary& at, uint32_t& index);
   uint64_t segment_bytes() const;
   bool make_room(uint64_t bytes);
@@ -182,6 +185,7 @@ class DiskJournal final : public TailJournal {
   bool sync_due(int64_t now_ns) const;
   void writer(std::stop_token stop);
   void syncer(std::stop_token stop);
+  void preparer(std::stop_token stop);
   void progress();
 
   const DiskJournalOptions options_;
@@ -219,17 +223,23 @@ class DiskJournal final : public TailJournal {
   bool blocked_ = false;       ///< the writer waits for cursors to go on
   uint64_t next_sequence_ = 1;
   bool pumping_ = false;
-  std::condition_variable_any writer_wake_, syncer_wake_, durable_;
+  std::condition_variable_any writer_wake_, syncer_wake_, preparer_wake_, durable_;
 
   std::deque<Sealed> sealed_;
   bool sealed_failed_ = false;  ///< one could not be synced, and no checkpoint says so yet; under sync_mutex_
   std::shared_ptr<File> file_;  ///< of segments_.back(); null: a new one is begun with the next write
   uint64_t offset_ = 0, capacity_ = 0;
+  /// The file of the next segment, its space set aside while the last one fills up: making one takes as long
+  /// as many syncs, and everybody would wait.
+  std::shared_ptr<File> spare_;
+  uint64_t spare_bytes_ = 0;
+  bool spare_wanted_ = false;
   uint32_t next_index_ = 0;
   bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 
-  std::mutex clients_mutex_;                                   ///< the last to be taken
-  std::mutex sync_mutex_;                                      ///< one sync at a time; before mutex_
+  std::mutex room_mutex_;     ///< one at a time frees segments; before all others
+  std::mutex clients_mutex_;  ///< the last to be taken
+  std::mutex sync_mutex_;     ///< one sync at a time; before mutex_
   std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under clients_mutex_
   std::vector<RememberedClient> recovered_clients_;            ///< under mutex_
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
@@ -238,7 +248,7 @@ class DiskJournal final : public TailJournal {
   std::mutex checkpoint_mutex_;  ///< before mutex_
   CheckpointFiles checkpoint_files_;
 
-  std::jthread writer_, syncer_;  // last: they use the rest
+  std::jthread writer_, syncer_, preparer_;  // last: they use the rest
 };
 
 }  // namespace weir

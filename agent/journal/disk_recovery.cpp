@@ -135,6 +135,10 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
       name_this_thread("journal-sync");
       j.syncer(stop);
     });
+    j.preparer_ = std::jthread([&j](std::stop_token stop) {
+      name_this_thread("journal-next");
+      j.preparer(stop);
+    });
   }
   return journal;
 }
@@ -161,6 +165,7 @@ Result<void> DiskJournal::recover() {
   parked_ = known.cursors;
   if (!same_boot_)
     for (auto& [name, record] : parked_) record.committed = record.secured;
+  io_.unlinkat(directory_fd_, kSpareName);
   if (auto found = find_segments(); !found) return found;
   checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
   if (!segments_.empty() && known.oldest < segments_.front().first.position && loaded.checkpoint)

@@ -163,6 +163,8 @@ bool DiskJournal::write_some(std::vector<Run>& runs, size_t& done, Boundary& at,
       tell(more);
     }
     if (!std::exchange(dirty_, true) || sync_due(clock_.monotonic_ns())) syncer_wake_.notify_one();
+    if (offset_ > capacity_ / 2 && !spare_ && !std::exchange(spare_wanted_, true))
+      preparer_wake_.notify_one();
     tell_space(lock);
   }
   done = n;
@@ -188,9 +190,6 @@ bool DiskJournal::write_all(int fd, std::vector<iovec>& parts, uint64_t offset) 
   }
   return true;
 }
-
-// --- segments
-// -----------------------------------------------------------------------------------------------
 
 uint64_t DiskJournal::segment_bytes() const {
   if (options_.segment_bytes > 0) return options_.segment_bytes;
@@ -230,7 +229,7 @@ bool DiskJournal::make_room(uint64_t bytes) {
   for (;;) {
     {
       std::lock_guard lock(mutex_);
-      uint64_t total = bytes;
+      uint64_t total = std::max(bytes, spare_bytes_);
       for (const Segment& s : segments_) total += s.bytes;
       if (total <= bytes_max_ || segments_.empty()) return true;
     }
@@ -240,6 +239,7 @@ bool DiskJournal::make_room(uint64_t bytes) {
 
 /// False: it is still needed, or its going could not be written down.
 bool DiskJournal::free_oldest() {
+  std::lock_guard one_at_a_time(room_mutex_);
   {
     std::lock_guard lock(mutex_);
     if (frozen_ || segments_.empty() || (segments_.size() == 1 && (file_ || rewriting_))) return false;
@@ -323,6 +323,39 @@ std::string DiskJournal::stored_clients(std::string_view uuid, const Boundary& a
   return out;
 }
 
+/// A file with `wanted` bytes set aside, or with fewer where there is no more space, but at least `least`.
+/// Null: errno says why, and there is no file.
+std::shared_ptr<DiskJournal::File> DiskJournal::new_file(const std::string& name, uint64_t least,
+                                                         uint64_t& wanted) {
+  const int fd = io_.openat(directory_fd_, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return {};
+  auto file = std::make_shared<File>(io_, fd);
+  bool allocated;
+  while (!(allocated = io_.allocate(fd, off_t(wanted)) == 0) && errno == ENOSPC && wanted > least)
+    wanted = std::max(least, wanted / 2);
+  if (allocated) return file;
+  const int error = errno;
+  io_.unlinkat(directory_fd_, name);
+  errno = error;
+  return {};
+}
+
+/// Best effort: without it the next segment is made when it is needed.
+void DiskJournal::prepare_spare() {
+  uint64_t bytes = segment_bytes();
+  if (!make_room(bytes)) return;
+  auto file = new_file(kSpareName, bytes, bytes);
+  // Its first block is there for good, so that writing it once more needs no change of the file's map.
+  const std::string zeros(kSegmentHeaderBytes, '\0');
+  std::vector<iovec> parts{{const_cast<char*>(zeros.data()), zeros.size()}};
+  if (!file || !write_all(file->fd, parts, 0) || io_.fdatasync(file->fd) != 0) {
+    if (file) io_.unlinkat(directory_fd_, kSpareName);
+    return;
+  }
+  std::lock_guard lock(mutex_);
+  spare_ = std::move(file), spare_bytes_ = bytes;
+}
+
 bool DiskJournal::create_segment(uint64_t bytes) {
   SegmentHeader header;
   Segment segment;
@@ -351,26 +384,30 @@ bool DiskJournal::create_segment(uint64_t bytes) {
     return false;
   }
   const std::string name = segment_name(header.sequence, header.uuid);
-  const int fd = io_.openat(directory_fd_, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    on_write_failed(errno, "cannot make a segment of the journal");
+  std::shared_ptr<File> file;
+  bool spare;
+  {
+    std::lock_guard lock(mutex_);
+    spare = spare_ != nullptr;
+    if (spare_bytes_ >= least) file = std::move(spare_), wanted = spare_bytes_;
+    spare_.reset(), spare_bytes_ = 0;
+  }
+  if (file && io_.rename_new(directory_fd_, kSpareName, name) != 0) file.reset();
+  if (spare && !file) io_.unlinkat(directory_fd_, kSpareName);
+  if (!file && !(file = new_file(name, least, wanted))) {
+    // The tape is worth less than what comes in.
+    if (const int error = errno; error != ENOSPC || !free_oldest())
+      on_write_failed(error, "cannot make a segment of the journal");
     return false;
   }
-  auto file = std::make_shared<File>(io_, fd);
-  const auto give_up = [&](const char* what) {
+  std::vector<iovec> parts{{begin.data(), begin.size()}};
+  if (!write_all(file->fd, parts, 0)) {
     const int error = errno;
     io_.unlinkat(directory_fd_, name);
-    // The tape is worth less than what comes in.
-    if (error != ENOSPC || !free_oldest()) on_write_failed(error, what);
+    on_write_failed(error, "cannot write a segment of the journal");
     return false;
-  };
-  bool allocated;
-  while (!(allocated = io_.allocate(fd, off_t(wanted)) == 0) && errno == ENOSPC && wanted > least)
-    wanted = std::max(least, wanted / 2);
-  if (!allocated) return give_up("no space for a segment of the journal");
-  std::vector<iovec> parts{{begin.data(), begin.size()}};
-  if (!write_all(fd, parts, 0)) return give_up("cannot write a segment of the journal");
-  if (io_.fdatasync(fd) != 0 || io_.fsync(directory_fd_) != 0) {
+  }
+  if (io_.fdatasync(file->fd) != 0 || io_.fsync(directory_fd_) != 0) {
     const int error = errno;
     io_.unlinkat(directory_fd_, name);
     std::lock_guard lock(mutex_);
