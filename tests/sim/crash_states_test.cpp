@@ -20,7 +20,7 @@ SimState small_state() {
     ClientLedger ledger;
     ledger.client = client;
     ledger.numbered = client < 2;
-    ledger.level = client == 0 ? AckLevel::durable : AckLevel::buffered;
+    ledger.level = client == 0 ? AckLevel::durable : client == 1 ? AckLevel::buffered : AckLevel::none;
     state.ledgers.push_back(std::move(ledger));
   }
   state.segment_bytes = 16 << 10;

@@ -54,7 +54,7 @@ class RandomRun {
       ClientLedger ledger;
       ledger.client = unsigned(c);
       ledger.numbered = !one_in(4);
-      ledger.level = AckLevel(1 + below(3));
+      ledger.level = ledger.numbered ? AckLevel(1 + below(3)) : AckLevel::none;
       state.ledgers.push_back(std::move(ledger));
     }
     state.segment_bytes = (16 + below(64)) << 10;

@@ -134,7 +134,8 @@ void World::hello(size_t c, bool resend) {
   const uint64_t last_seq = told->last_seq;
   const std::string who = "welcome of " + ledger.id() + " says " + std::to_string(last_seq);
   if (last_seq > ledger.sent) fail_simulation(who + ", but it has sent " + std::to_string(ledger.sent));
-  if (const uint64_t promised = ledger.promised_at(AckLevel::received); last_seq < promised)
+  const uint64_t promised = ledger.promised_at(AckLevel::received);
+  if (last_seq < promised && (ledger.level == AckLevel::durable || !state_.sync_failed))
     fail_simulation(who + ", but up to " + std::to_string(promised) +
                     " was acknowledged at a level that survives");
   ledger.excuse(last_seq, ledger.acked);  // forgotten by the client, at a level that did not survive
@@ -282,6 +283,7 @@ void World::look() {
   for (const auto& [index, sink] : life.sinks)
     if (const int64_t error = sink->conservation_error(); error != 0)
       fail_simulation("conservation error of sink " + sink->name() + ": " + std::to_string(error));
+  state_.sync_failed |= life.journal->status().fsync_errors > 0;
   if (disk.bad_descriptors > 0) fail_simulation("a descriptor was used that is not open");
 }
 
@@ -374,7 +376,7 @@ Delivered World::delivered_by(const SimSinkConfig& config) const {
   for (const auto& [index, sink] : life_->sinks) {
     if (&state_.sinks[index] != &config) continue;
     const CursorStatus status = sink->cursor().status();
-    out.missing_max = status.dropped_lag + (state_.damaged ? status.dropped_damaged : 0);
+    out.missing_max = status.dropped_lag + (state_.damaged || state_.sync_failed ? status.dropped_damaged : 0);
   }
   if (!config.file) {
     out.lines = config.received, out.once = false;

@@ -39,6 +39,9 @@ struct SimState {
   uint64_t segment_bytes = 32 << 10;
   int boot = 1;
   bool damaged = false;  ///< bits were flipped: what is counted as damaged may be missing
+  /// A full segment that nobody waited for could not be synced: what is in it may be damaged after a power
+  /// cut, and nobody was told that it is durable.
+  bool sync_failed = false;
 };
 
 /// One agent on a simulated disk, its clients and its sinks, one step at a time (the threads' work is done by
