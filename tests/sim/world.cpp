@@ -151,6 +151,7 @@ void World::hello(size_t c, bool resend) {
 
 /// Whoever survives: what was promised above that level is nothing any more.
 void World::end_of_life(AckLevel survives) {
+  for (SimSinkConfig& config : state_.sinks) config.abandoned |= config.ended && !config.drained;
   life_.reset();
   for (ClientLedger& ledger : state_.ledgers) {
     const uint64_t kept = ledger.promised_at(survives);
@@ -258,6 +259,7 @@ bool World::step_sink(size_t n) {
   const bool done = sinks[n].second->step(state_.clock);
   if (state_.sinks[sinks[n].first].ended && sinks[n].second->drained()) {
     sinks[n].second->stop();
+    state_.sinks[sinks[n].first].drained = sinks[n].second->last_error().empty();
     sinks[n].second->cursor().forget();
     sinks.erase(sinks.begin() + ptrdiff_t(n));
   }
@@ -363,6 +365,7 @@ void World::drain_and_judge() {
   }
   say_state("drained");
   for (const SimSinkConfig& config : state_.sinks) {
+    if (config.abandoned) continue;
     const Delivered delivered = delivered_by(config);
     judged_lines += delivered.lines.size();
     if (const std::string wrong = judge(state_.ledgers, delivered); !wrong.empty())
