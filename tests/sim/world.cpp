@@ -73,6 +73,19 @@ void World::start(bool resend) {
   for (size_t c = 0; c < state_.ledgers.size(); ++c) hello(c, resend);
   say_state("up");
   look();
+  look_at_files();
+}
+
+/// Of a file that is open for appending, what is there is whole, in order, and once.
+void World::look_at_files() const {
+  for (const auto& [index, sink] : life_->sinks) {
+    const SimSinkConfig& config = state_.sinks[index];
+    if (!config.file || config.ended || !sink->open()) continue;
+    Delivered delivered = delivered_by(config);
+    delivered.from_start = false;
+    if (const std::string wrong = judge(state_.ledgers, delivered); !wrong.empty())
+      fail_simulation("sink " + config.name + ", just opened: " + wrong);
+  }
 }
 
 void World::say_state(const char* when) const {

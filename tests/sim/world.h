@@ -106,6 +106,7 @@ class World {
   std::unique_ptr<SteppedSink> make_sink(SimSinkConfig& config);
   void hello(size_t client, bool resend);
   void turn_ended(Intake intake);
+  void look_at_files() const;
   void say_state(const char* when) const;
   void end_of_life(AckLevel survives);
   Delivered delivered_by(const SimSinkConfig& config) const;
