@@ -412,7 +412,7 @@ void DiskJournal::writer(std::stop_token stop) {
 }
 
 bool DiskJournal::sync_due(int64_t now_ns) const {
-  if ((!file_ && sealed_.empty()) || written_appends_ == 0) return false;
+  if ((!file_ && sealed_.empty()) || !unsynced()) return false;
   return durable_is_wanted() || full_ ||
          unsynced_bytes_ - unwritten_bytes_ >= std::min(kSyncBytes, bytes_max_ / 8) ||
          written_appends_ >= kUnsyncedAppendsMax || now_ns - first_unsynced_ns_ >= kSyncAge;
@@ -429,10 +429,10 @@ void DiskJournal::syncer(std::stop_token stop) {
       if (sync_now) sync();
       if (checkpoint_now) step_checkpoint();
       lock.lock();
-    } else if (written_appends_ > 0 || dirty_) {
+    } else if (unsynced() || dirty_) {
       syncer_wake_.wait_for(lock, stop, kLookAgain, [&] { return sync_due(clock_.monotonic_ns()); });
     } else {
-      syncer_wake_.wait(lock, stop, [&] { return written_appends_ > 0 || dirty_; });
+      syncer_wake_.wait(lock, stop, [&] { return unsynced() || dirty_; });
     }
   }
 }

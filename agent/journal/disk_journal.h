@@ -155,6 +155,8 @@ class DiskJournal final : public TailJournal {
 
   bool can_hold(size_t bytes);
   bool unwritten() const { return written_appends_ < appends_.size(); }
+  /// Something lies in a file that is not durable; perhaps a part of one append only.
+  bool unsynced() const { return written_appends_ > 0 || written_.position > synced_.position; }
   bool durable_is_wanted() const {
     return durable_wanted_mark_ > synced_mark_ || durable_wanted_ > synced_.position;
   }

@@ -68,7 +68,7 @@ bool DiskJournal::sync() {
   {
     std::unique_lock lock(mutex_);
     file = file_, target = written_, appends = written_appends_, epoch = epoch_;
-    if (appends == 0) {
+    if (!unsynced()) {
       durable_.notify_all();
       tell_space(lock);
       if (lock.owns_lock()) lock.unlock();
@@ -100,7 +100,7 @@ bool DiskJournal::sync() {
 bool DiskJournal::step_sync() {
   {
     std::lock_guard lock(mutex_);
-    if (written_appends_ == 0 || (!file_ && sealed_.empty())) return false;
+    if (!unsynced() || (!file_ && sealed_.empty())) return false;
   }
   return sync();
 }

@@ -212,7 +212,7 @@ bool DiskJournal::roll(uint64_t bytes) {
     if (file_ != file) return false;
     Segment& last = segments_.back();
     if (io_.ftruncate(file->fd, off_t(offset_)) == 0) last.bytes = offset_;
-    if (written_appends_ > 0) sealed_.push_back({std::move(file_), written_, written_appends_});
+    if (unsynced()) sealed_.push_back({std::move(file_), written_, written_appends_});
     file_.reset();
     // Outputs are made durable now and then, so that old segments can go when their space is needed.
     for (TailCursor* c : cursors_)

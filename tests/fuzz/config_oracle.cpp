@@ -55,8 +55,10 @@ std::string judge(const ConfigError& error, std::string_view text, const std::st
     if (end == text.npos) return "a line that is not there: " + said;
     begin = end + 1;
   }
-  const size_t bytes = std::min(text.find('\n', begin), text.size()) - begin;
-  if (error.where.line < 1 || error.where.column < 1 || size_t(error.where.column) > bytes + 1)
+  const std::string_view line = text.substr(begin, text.find('\n', begin) - begin);
+  // yaml-cpp counts a byte that is no UTF-8 as the three of U+FFFD.
+  const size_t columns = line.size() + 2 * size_t(std::ranges::count_if(line, [](char c) { return c < 0; }));
+  if (error.where.line < 1 || error.where.column < 1 || size_t(error.where.column) > columns + 1)
     return "a column that is not there: " + said;
   return {};
 }

@@ -9,6 +9,8 @@ namespace {
 constexpr int64_t kMillisecond = 1'000'000;
 /// A file sink believes the second fdatasync of a file whose first one failed.
 constexpr bool kOutputsFailToSync = false;
+/// A segment that cannot be opened at the start (EIO, EMFILE) goes to the quarantine, whole as it is.
+constexpr bool kFaultsAtStart = false;
 
 /// What a seed decides: how big everything is, what goes wrong how often, and then each step.
 class RandomRun {
@@ -18,6 +20,13 @@ class RandomRun {
   RunResult run() {
     RunResult result;
     try {
+      if (log::process_logger().enabled(log::Level::debug))
+        world_.disk.on_call = [](const SimCall& call) {
+          constexpr std::string_view kNames[] = {"open", "read", "write",  "allocate", "truncate", "sync", "sync",
+                                                 "stat", "mkdir", "rename", "unlink",  "list",     "close"};
+          if (call.kind != IoCall::read && call.kind != IoCall::stat && call.kind != IoCall::close)
+            log::debug("sim:     {} {} {}", call.number, kNames[size_t(call.kind)], call.path);
+        };
       world_.start();
       const size_t steps = 100 + below(900);
       for (; result.step < steps; ++result.step) {
@@ -45,7 +54,7 @@ class RandomRun {
       ClientLedger ledger;
       ledger.client = unsigned(c);
       ledger.numbered = !one_in(4);
-      ledger.level = AckLevel(1 + below(3));
+      ledger.level = ledger.numbered ? AckLevel(1 + below(3)) : AckLevel::none;
       state.ledgers.push_back(std::move(ledger));
     }
     state.segment_bytes = (16 + below(64)) << 10;
@@ -124,7 +133,7 @@ class RandomRun {
                                    .lengths = PowerCut::Changes(below(3)),
                                    .names = PowerCut::Changes(below(3))});
     }
-    if (one_in(2)) world_.disk.faults = nullptr;
+    if (!kFaultsAtStart || one_in(2)) world_.disk.faults = nullptr;
     if (flips_ && one_in(3)) world_.flip_bit_in_sealed_segment(random_);
     world_.start(one_in(2));
   }
@@ -162,11 +171,16 @@ class RandomRun {
         disk.faults = nullptr, disk.capacity_bytes = UINT64_MAX;
         world_.collecting_failure = [] { return std::nullopt; };
     }
-    if (disk.faults && !kOutputsFailToSync)
-      disk.faults = [faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
-        if (call.kind == IoCall::sync && call.path.starts_with("/out")) return std::nullopt;
-        return faults(call);
-      };
+    if (!disk.faults) return;
+    disk.faults = [faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
+      if (!kOutputsFailToSync && call.kind == IoCall::sync && call.path.starts_with("/out"))
+        return std::nullopt;
+      const auto fault = faults(call);
+      if (fault)
+        log::debug("sim: call {} of kind {} on {}: error {}, {} bytes", call.number, int(call.kind),
+                   call.path, fault->error, fault->bytes);
+      return fault;
+    };
   }
 
   void reload() {

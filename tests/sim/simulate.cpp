@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   log::process_logger().set_level(loud ? log::Level::debug : log::Level::error);
   if (!loud && !std::freopen("/dev/null", "w", stderr)) return 1;
   std::signal(SIGABRT, say_seed);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   test::RunResult total;
   uint64_t failed = 0;
   for (uint64_t seed = first; seed < first + seeds; ++seed) {

@@ -79,6 +79,7 @@ void SteppedSink::commit(const BatchView& batch, uint64_t records) {
 }
 
 bool SteppedSink::step(const Clock& clock) {
+  if (!streams_.empty() && !open()) return false;
   bool done = false;
   if (cursor_->secure_wanted()) {
     if (!answer_secure()) return false;

@@ -15,6 +15,8 @@ class SteppedSink {
               StreamSet streams);
   ~SteppedSink();
 
+  /// False: it cannot, see last_error(). A sink that runs is opened before anything else.
+  bool open();
   /// One batch at most, and what is due. True: something was done.
   bool step(const Clock& clock);
   /// As SinkRunner::stop() of a process that ends in an orderly way.
@@ -30,7 +32,6 @@ class SteppedSink {
   bool needs_sync() const { return sink_->needs_sync(); }
 
  private:
-  bool open();
   bool answer_secure();
   std::string secure();
   bool keep(bool durable);

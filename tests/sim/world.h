@@ -27,6 +27,8 @@ struct SimSinkConfig {
   uint64_t rotate_bytes = 20'000;
   bool from_start = true;                  ///< it was there before the first record
   bool ended = false;                      ///< taken out of the configuration
+  bool drained = false;    ///< after that, and what it delivered is durable
+  bool abandoned = false;  ///< that, and its agent did not see it drained: nobody cares for its file
   std::vector<std::string> received = {};  ///< what a CollectingSink took
 };
 
@@ -39,6 +41,9 @@ struct SimState {
   uint64_t segment_bytes = 32 << 10;
   int boot = 1;
   bool damaged = false;  ///< bits were flipped: what is counted as damaged may be missing
+  /// A full segment that nobody waited for could not be synced: what is in it may be damaged after a power
+  /// cut, and nobody was told that it is durable.
+  bool sync_failed = false;
 };
 
 /// One agent on a simulated disk, its clients and its sinks, one step at a time (the threads' work is done by
@@ -59,6 +64,10 @@ class World {
   void stop();  ///< SIGTERM
   void kill();  ///< SIGKILL
   void cut_power(SimRandom& random, const PowerCut& how);
+
+  /// What would be left if that happened now, in the middle of a call of Io even: a world without an agent.
+  std::unique_ptr<World> if_killed() const;
+  std::unique_ptr<World> if_power_cut(SimRandom& random, const PowerCut& how) const;
 
   /// One turn of one client: so many records, fewer when the agent pauses. False: it takes nothing just now.
   bool send(size_t client, uint64_t records);
@@ -97,6 +106,7 @@ class World {
   std::unique_ptr<SteppedSink> make_sink(SimSinkConfig& config);
   void hello(size_t client, bool resend);
   void turn_ended(Intake intake);
+  void look_at_files() const;
   void say_state(const char* when) const;
   void end_of_life(AckLevel survives);
   Delivered delivered_by(const SimSinkConfig& config) const;
