@@ -133,15 +133,21 @@ class RandomRun {
                                    .lengths = PowerCut::Changes(below(3)),
                                    .names = PowerCut::Changes(below(3))});
     }
-    if (!kFaultsAtStart || one_in(2)) world_.disk.faults = nullptr;
+    if (one_in(2)) world_.disk.faults = nullptr;
+    // Those of outputs go on.
+    if (world_.disk.faults && !kFaultsAtStart)
+      world_.disk.faults = [faults = world_.disk.faults](const SimCall& call) -> std::optional<SimFault> {
+        return call.path.starts_with("/data") ? std::nullopt : faults(call);
+      };
     if (flips_ && one_in(3)) world_.flip_bit_in_sealed_segment(random_);
     world_.start(one_in(2));
+    if (one_in(4)) crash();
   }
 
   void trouble() {
     ++faults_;
     SimDisk& disk = world_.disk;
-    const size_t kind = below(8);
+    const size_t kind = below(9);
     log::debug("sim: trouble {}", kind);
     switch (kind) {
       case 0:
@@ -166,6 +172,9 @@ class RandomRun {
         break;
       case 5:
         if (flips_) world_.flip_bit_in_sealed_segment(random_);
+        break;
+      case 6:
+        disk.faults = fail_calls(IoCall::open, "/out", {EACCES}, 1 + int(below(40)));
         break;
       default:
         disk.faults = nullptr, disk.capacity_bytes = UINT64_MAX;

@@ -105,7 +105,6 @@ void SimFile::allocate(uint64_t bytes) {
 
 void SimFile::sync(bool ok) {
   if (!ok) {
-    length_dirty_ = false;
     for (auto& [i, changed] : changed_) changed.dirty = false;
     return;
   }
