@@ -22,13 +22,21 @@ class WaitingList {
   void add(Waiter& waiter) {
     if (!waiter.is_linked()) list_.push_back(waiter);
   }
-  /// The journal has got on.
+  /// The journal has got on. Everybody who waits now looks once, who goes on waiting included.
   void on_progress() {
-    for (auto next = list_.begin(); next != list_.end();) (next++)->on_progress();
+    List now;
+    now.swap(list_);
+    while (!now.empty()) {
+      Waiter& waiter = now.front();
+      now.pop_front();
+      list_.push_back(waiter);
+      waiter.on_progress();
+    }
   }
 
  private:
-  boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>> list_;
+  using List = boost::intrusive::list<Waiter, boost::intrusive::constant_time_size<false>>;
+  List list_;
 };
 
 }  // namespace weir

@@ -165,6 +165,7 @@ class DiskJournal final : public TailJournal {
   bool write_all(int fd, std::vector<iovec>& parts, uint64_t offset);
   bool roll(uint64_t bytes);
   bool create_segment(uint64_t bytes);
+  bool try_create_segment(uint64_t bytes);
   std::shared_ptr<File> new_file(const std::string& name, uint64_t least, uint64_t& wanted);
   void prepare_spare();
   std::string stored_clients(std::string_view uuid, const Boundary& at, uint32_t& index);
@@ -235,7 +236,7 @@ class DiskJournal final : public TailJournal {
   /// as many syncs, and everybody would wait.
   std::shared_ptr<File> spare_;
   uint64_t spare_bytes_ = 0;
-  bool spare_wanted_ = false;
+  bool spare_wanted_ = false, creating_ = false;
   uint32_t next_index_ = 0;
   bool rewriting_ = false;  ///< the next segment holds again what the last one holds
 

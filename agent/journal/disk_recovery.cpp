@@ -375,8 +375,8 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
   if (fd >= 0) io_.close(fd);
   if (durable < end.position) {
-    // It is in the kernel's hands yet: of a process of this boot perhaps that died before its first checkpoint,
-    // whatever the last one says.
+    // It is in the kernel's hands yet: of a process of this boot perhaps that died before its first
+    // checkpoint, whatever the last one says.
     size_t first = segments_.size() - 1;
     while (first > 0 && segments_[first].first.position > durable) --first;
     synced_ = segments_[first].first;

@@ -353,16 +353,30 @@ void DiskJournal::prepare_spare() {
     return;
   }
   std::lock_guard lock(mutex_);
+  uint64_t total = bytes;
+  for (const Segment& s : segments_) total += s.bytes;
+  if (creating_ || total > bytes_max_) {  // a segment was made without it meanwhile
+    io_.unlinkat(directory_fd_, kSpareName);
+    return;
+  }
   spare_ = std::move(file), spare_bytes_ = bytes;
 }
 
 bool DiskJournal::create_segment(uint64_t bytes) {
+  const bool created = try_create_segment(bytes);
+  std::lock_guard lock(mutex_);
+  creating_ = false;
+  return created;
+}
+
+bool DiskJournal::try_create_segment(uint64_t bytes) {
   SegmentHeader header;
   Segment segment;
   uint32_t index = 0;
   {
     std::lock_guard lock(mutex_);
     WEIR_CHECK(!file_);
+    creating_ = true;
     header.sequence = next_sequence_;
     header.first = written_;
     header.rewrites = rewriting_;

@@ -77,12 +77,50 @@ class DamagedJournal(FaultTest):
         self.assertEqual(ledger.duplicates() if kind not in Mutator.REPEATS else 0, 0, text)
         lost = sum(len(x) for x in ledger.missing(acked).values())
         dropped = status["sinks"]["out"]["dropped"].get("damaged", 0)
-        self.assertEqual((dropped, status["journal"]["damaged_records"]), (lost, lost),
+        told = status["journal"]["damaged_records"]
+        self.assertEqual((dropped, told), (lost, lost),
                          "%s: counted by the sink and by the journal, really lost; stderr:\n%s" % (text, agent.stderr()[-3000:]))
         if kind in ("one_slot", "both_slots", "foreign", "duplicate", "header", "header_zero", "identity_lost", "identity_damaged", "swap"):
             self.assertEqual(lost, 0, "%s costs no record" % text)
         shutil.rmtree(self.path(name))
         return text, lost
+
+    def test_a_lost_oldest_segment_is_counted_by_the_journal(self):
+        """delivery.md section 3: a deleted, emptied or cut segment counts its missing ordinals (in the status, and said)."""
+        self.make_backlog("good")
+        for how in ("deleted", "emptied"):
+            with self.subTest(how):
+                shutil.copytree(self.path("good"), self.path(how))
+                oldest = os.path.join(self.path(how + "/journal"), segments(self.path(how + "/journal"))[0])
+                if how == "deleted":
+                    os.unlink(oldest)
+                else:
+                    os.truncate(oldest, 0)
+                agent = self.start(UP % {"name": how}, name=how + ".yaml")
+                status = agent.wait_status(lambda s: s["sinks"]["out"]["lag_records"] == 0, "delivered the rest")
+                agent.stop()
+                lost = status["sinks"]["out"]["dropped"]["damaged"]
+                self.assertGreater(lost, 1000)
+                self.assertEqual(status["journal"]["damaged_records"], lost)
+                self.assertIn("are lost", agent.stderr())
+
+    def test_no_flipped_bit_of_journal_json_costs_a_record(self):
+        """The journal's uuid stands in every segment, too: one damaged digit must not make strangers of all of them."""
+        acked = self.make_backlog("good")
+        with open(self.path("good/journal/journal.json"), "rb") as f:
+            text = f.read()
+        for where, bit in ((b'"uuid":"', 1), (b'"format":', 1), (b'"format":', 8)):
+            with self.subTest(where=where, bit=bit):
+                at = text.index(where) + len(where)
+                name = "j%d-%d" % (at, bit)
+                shutil.copytree(self.path("good"), self.path(name))
+                changed = text[:at] + bytes([text[at] ^ bit]) + text[at + 1:]
+                with open(self.path(name + "/journal/journal.json"), "wb") as f:
+                    f.write(changed)
+                agent = self.start(UP % {"name": name}, name=name + ".yaml")
+                agent.wait_status(lambda s: s["sinks"]["out"]["lag_records"] == 0, "drained")
+                agent.stop()
+                Ledger(self.path(name + "/out.jsonl")).check(self, acked)
 
     def test_mutations(self):
         seed = int(os.environ.get("WEIR_SEED") or random.randrange(1 << 32))
@@ -97,6 +135,9 @@ class DamagedJournal(FaultTest):
                 total += self.one(rng, "m%d" % n, acked, kind)[1]
             except AssertionError as error:
                 faults.append("mutation %d of seed %d: %s" % (n, seed, error))
+                if os.environ.get("WEIR_KEEP"):
+                    shutil.copytree(self.path("m%d" % n), os.path.join(os.environ["WEIR_KEEP"], "m%d" % n), dirs_exist_ok=True)
+                    shutil.copytree(self.path("good"), os.path.join(os.environ["WEIR_KEEP"], "good"), dirs_exist_ok=True)
                 for agent in self.agents:
                     self.forget(agent)
         self.assertEqual(faults, [], "\n\n".join(faults))

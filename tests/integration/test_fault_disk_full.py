@@ -23,11 +23,12 @@ class FullDisk(FaultTest):
         return took
 
     def test_journal(self):
-        disk = Tmpfs(self, "small", 12 << 10)
+        disk = Tmpfs(self, "small", 160 << 10)
         agent = self.start("""
 journal: {type: disk, path: "@/small/journal", max_bytes: 1GiB}
-streams: {log: {sinks: [out]}}
+streams: {log: {sinks: [out, dead]}}
 sinks:
+  dead: {type: http, url: "http://127.0.0.1:9/", when_full: block}  # so that nothing can be let go of
   out: {type: file, path: "@/out.jsonl", rotate: {max_bytes: 4MiB}}
 """)
         scraper, fleet = Scraper(self), Fleet(self)

@@ -13,7 +13,7 @@ from harness import log, wait_for
 
 SEGMENTS = "*/journal/*.wseg"
 CONFIG = """
-journal: {type: disk, path: "@/journal", max_bytes: 64MiB}
+journal: {type: disk, path: "@/journal", max_bytes: 8MiB}
 streams: {log: {sinks: [out]}}
 sinks:
   out: {type: file, path: "@/out/out.jsonl", rotate: {max_bytes: 1MiB}}
@@ -121,6 +121,27 @@ class JournalSync(FaultTest):
         Ledger(self.path("out/out.jsonl")).check(self, fleet.acked())
 
 
+    def test_slow_syncs_stop_nobody_else(self):
+        """Several clients wait for a disk that takes its time; the others, and who asks for the status, do not."""
+        agent = self.begin()
+        fleet = Fleet(self)
+        for n in range(3):
+            fleet.add("durable-%d" % n, "durable", per_second=2000)
+        fleet.wait_progress(100)
+        rule = self.shim.slow(SEGMENTS, "sync", 3, times=1)
+        wait_for(lambda: rule.hits() == 1, "a sync that takes three seconds")
+        begin = time.monotonic()
+        agent.send_plain([log("plain")])
+        self.assertEqual(agent.http("GET", "/healthz")[0], 200)
+        with agent.connect() as c:
+            c.hello(client_id="b", ack="buffered", next_seq=1)
+            c.send([log("buffered")])
+            c.read_to_ack(1)
+        self.assertLess(time.monotonic() - begin, 2, "while a sync was under way")
+        fleet.wait_progress(1000)
+        fleet.finish()
+
+
 class Writes(FaultTest):
     def test_short_writes_of_journal_and_output(self):
         shim = Shim(self)
@@ -148,8 +169,8 @@ class Writes(FaultTest):
         shim = Shim(self)
         agent = self.start(CONFIG, env=shim.env())
         scraper, fleet = Scraper(self), Fleet(self)
-        fleet.add("durable-0", "durable", per_second=4000)
-        fleet.add("buffered-0", "buffered", per_second=4000)
+        fleet.add("durable-0", "durable", per_second=20_000, pad=300)
+        fleet.add("buffered-0", "buffered", per_second=20_000, pad=300)
         fleet.wait_progress(300)
         for pattern, ops in (("*/out/out.jsonl", "write"), ("*/out/out.jsonl", "sync"), ("*/out", "sync"),
                              ("*/out/out.jsonl", "rename"), ("*/out/out.jsonl", "open"), (SEGMENTS, "write"),
@@ -157,7 +178,8 @@ class Writes(FaultTest):
                              ("*/checkpoint.*", "write"), ("*/checkpoint.*", "sync"), ("*/journal/*", "unlink")):
             for skip in (0, 2):
                 rule = shim.fail(pattern, ops, errno.EIO, skip=skip, times=2)
-                fleet.wait_progress(1500)
+                wait_for(lambda: fleet.check() or rule.hits() == 2, lambda: "%s of %s fails" % (ops, pattern))
+                fleet.wait_progress(300)
                 rule.clear()
         self.forget(agent)
         agent = self.spawn(["--config", self.path("weir.yaml")], env=shim.env()).wait_ready()

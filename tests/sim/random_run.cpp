@@ -22,8 +22,9 @@ class RandomRun {
     try {
       if (log::process_logger().enabled(log::Level::debug))
         world_.disk.on_call = [](const SimCall& call) {
-          constexpr std::string_view kNames[] = {"open", "read", "write",  "allocate", "truncate", "sync", "sync",
-                                                 "stat", "mkdir", "rename", "unlink",  "list",     "close"};
+          constexpr std::string_view kNames[] = {"open",   "read", "write", "allocate", "truncate",
+                                                 "sync",   "sync", "stat",  "mkdir",    "rename",
+                                                 "unlink", "list", "close"};
           if (call.kind != IoCall::read && call.kind != IoCall::stat && call.kind != IoCall::close)
             log::debug("sim:     {} {} {}", call.number, kNames[size_t(call.kind)], call.path);
         };

@@ -392,7 +392,8 @@ Delivered World::delivered_by(const SimSinkConfig& config) const {
   for (const auto& [index, sink] : life_->sinks) {
     if (&state_.sinks[index] != &config) continue;
     const CursorStatus status = sink->cursor().status();
-    out.missing_max = status.dropped_lag + (state_.damaged || state_.sync_failed ? status.dropped_damaged : 0);
+    out.missing_max =
+        status.dropped_lag + (state_.damaged || state_.sync_failed ? status.dropped_damaged : 0);
   }
   if (!config.file) {
     out.lines = config.received, out.once = false;

@@ -25,8 +25,8 @@ struct SimSinkConfig {
   StreamSet streams = StreamSet::all();
   LagLimit limit = {WhenFull::block};
   uint64_t rotate_bytes = 20'000;
-  bool from_start = true;                  ///< it was there before the first record
-  bool ended = false;                      ///< taken out of the configuration
+  bool from_start = true;  ///< it was there before the first record
+  bool ended = false;      ///< taken out of the configuration
   bool drained = false;    ///< after that, and what it delivered is durable
   bool abandoned = false;  ///< that, and its agent did not see it drained: nobody cares for its file
   std::vector<std::string> received = {};  ///< what a CollectingSink took

@@ -41,7 +41,8 @@ class SimFile {
   void allocate(uint64_t bytes);
 
   /// `ok`: what is dirty is on the disk. Else it is clean without being there, as Linux does it: the next
-  /// sync() has nothing to do with it. Its length is in the file system's own journal: that waits for the next.
+  /// sync() has nothing to do with it. Its length is in the file system's own journal: that waits for the
+  /// next.
   void sync(bool ok);
   /// The cache forgets clean pages: readers see what is on the disk.
   void drop_clean();

@@ -30,21 +30,22 @@ def content(path):
 class Ledger:
     """Of one output: reads all its files and says what is wrong with them."""
 
-    def __init__(self, path, by_first_record=False):
+    def __init__(self, path=None, lines=()):
+        """`lines`: instead of a file, what a receiver has got."""
         self.faults = []
         self.numbers = {}  # producer: its numbers as they lie in the files
         self.lines = 0
-        files = rotated(path) + ([path] if os.path.exists(path) else [])
-        self.files = files
-        for name in files:
-            self._read(name)
+        self.files = rotated(path) + ([path] if os.path.exists(path) else []) if path else []
+        for name in self.files:
+            self._read(name, content(name))
+        if not path:
+            self._read("what was received", "".join(x + "\n" for x in lines).encode())
 
     def _fault(self, text):
         if len(self.faults) < 20:
             self.faults.append(text)
 
-    def _read(self, name):
-        data = content(name)
+    def _read(self, name, data):
         if data and not data.endswith(b"\n"):
             self._fault("%s ends in the middle of a line: %r" % (name, data[-80:]))
         at = 0

@@ -24,6 +24,14 @@ def patch(path, at, data):
         f.write(data)
 
 
+def flip(path, at, bit):
+    with open(path, "rb") as f:
+        f.seek(at)
+        byte = f.read(1)
+    if byte:
+        patch(path, at, bytes([byte[0] ^ (1 << bit)]))
+
+
 class Mutator:
     """`other`: the directory of another journal. mutate() does one thing and returns (its kind, a sentence)."""
 
@@ -48,10 +56,7 @@ class Mutator:
         places = []
         for _ in range(self.rng.randrange(1, 5)):
             at = self.rng.randrange(HEADER_BYTES, used)
-            with open(path, "rb") as f:
-                f.seek(at)
-                byte = f.read(1)[0]
-            patch(path, at, bytes([byte ^ (1 << self.rng.randrange(8))]))
+            flip(path, at, self.rng.randrange(8))
             places.append(at)
         return "bits flipped in %s at %s of %d" % (name, places, used)
 
@@ -117,10 +122,7 @@ class Mutator:
     def header(self):
         name, path, _ = self._segment()
         at = self.rng.randrange(0, 180)
-        with open(path, "rb") as f:
-            f.seek(at)
-            byte = f.read(1)[0]
-        patch(path, at, bytes([byte ^ (1 << self.rng.randrange(8))]))
+        flip(path, at, self.rng.randrange(8))
         return "header of %s at %d" % (name, at)
 
     def header_zero(self):
@@ -142,10 +144,7 @@ class Mutator:
             os.truncate(path, self.rng.randrange(used))
         else:
             at = self.rng.randrange(used)
-            with open(path, "rb") as f:
-                f.seek(at)
-                byte = f.read(1)[0]
-            patch(path, at, bytes([byte ^ (1 << self.rng.randrange(8))]))
+            flip(path, at, self.rng.randrange(8))
         return "%s: %s" % (slot, how)
 
     def one_slot(self):
