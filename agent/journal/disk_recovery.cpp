@@ -356,11 +356,14 @@ void DiskJournal::recover_end(const Checkpoint& known) {
     if (!cut) continue;
     log::warn("journal: what lies behind record {} was not all on the disk when the power went; it is let go",
               end.position);
-    while (segments_.size() > i + 1) {
+    // One that begins behind the hole goes, too: what is written next would not follow it.
+    const size_t left = segments_[i].first.position > end.position ? i : i + 1;
+    while (segments_.size() > left) {
       quarantine_file(segments_.back().name, "the power went before what lies before it was on the disk");
       segments_.pop_back();
     }
-    found.resize(i + 1);
+    found.resize(left);
+    break;
   }
   recover_clients(found.back());
   position_ = end.position, totals_ = end.totals;
