@@ -61,7 +61,8 @@ std::string encode(const Checkpoint& c) {
   for (const auto& [name, record] : c.cursors)
     cursors[name] = {{"committed", json_of(record.committed)},
                      {"secured", json_of(record.secured)},
-                     {"seen_ns", record.seen_ns}};
+                     {"seen_ns", record.seen_ns},
+                     {"boot_id", record.boot_id}};
   const Json json = {{"boot_id", c.boot_id},
                      {"written", json_of(Boundary{c.written, c.written_totals})},
                      {"oldest", c.oldest},
@@ -97,7 +98,7 @@ std::optional<Checkpoint> decode_checkpoint(std::string_view text) {
     c.oldest = json.at("oldest"), c.synced = json.at("synced");
     for (const auto& [name, record] : json.at("cursors").items())
       c.cursors[name] = {place_of(record.at("committed")), place_of(record.at("secured")),
-                         record.at("seen_ns")};
+                         record.at("seen_ns"), record.at("boot_id")};
     return c;
   } catch (const Json::exception&) {
     return {};

@@ -13,6 +13,7 @@ namespace weir {
 struct CursorRecord {
   CursorPlace committed, secured;
   int64_t seen_ns = 0;  ///< wall clock: when it was last in the configuration
+  std::string boot_id;  ///< of the machine when its note was written
 };
 
 /// What the journal must find again beside its segments (delivery.md section 4 rule 4).

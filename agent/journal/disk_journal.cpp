@@ -233,7 +233,8 @@ bool DiskJournal::restore(TailCursor& cursor) {
     const StreamSet streams = cursor.place_.stretches.back().streams;
     cursor.place_ = std::move(found->second.committed);
     cursor.secured_ = std::move(found->second.secured);
-    cursor.memory_ = {cursor.place_.note, same_boot_};
+    cursor.memory_ = {cursor.place_.note, found->second.boot_id == boot_id_};
+    cursor.boot_id_ = found->second.boot_id;
     parked_.erase(found);
     auto& stretches = cursor.place_.stretches;
     // What is its own from now on is what the configuration says now.
@@ -251,8 +252,13 @@ bool DiskJournal::restore(TailCursor& cursor) {
   return true;
 }
 
+CursorRecord DiskJournal::record_of(const TailCursor& cursor) const {
+  return {cursor.place_, cursor.secured_, clock_.wall_ns(),
+          cursor.boot_id_.empty() ? boot_id_ : cursor.boot_id_};
+}
+
 void DiskJournal::park(TailCursor& cursor) {
-  parked_[cursor.name_] = {cursor.place_, cursor.secured_, clock_.wall_ns()};
+  parked_[cursor.name_] = record_of(cursor);
   dirty_ = frozen_ = true;
 }
 
@@ -370,7 +376,7 @@ Checkpoint DiskJournal::make_checkpoint() {
       cursor->candidate_ = cursor->place_;
       if (cursor->place_.at.position <= synced_.position) cursor->secured_ = cursor->place_;
     }
-    c.cursors[cursor->name_] = {cursor->place_, cursor->secured_, now};
+    c.cursors[cursor->name_] = record_of(*cursor);
   }
   return c;
 }

@@ -146,6 +146,7 @@ class DiskJournal final : public TailJournal {
   bool restore(TailCursor& cursor) override;
   bool keeps_cursors() const override { return true; }
   void park(TailCursor& cursor) override;
+  CursorRecord record_of(const TailCursor& cursor) const;
   // And without it.
   Result<void> load(Position from, std::vector<TailEntry>& window,
                     std::unique_ptr<TapePlace>& place) override;

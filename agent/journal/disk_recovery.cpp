@@ -163,8 +163,8 @@ Result<void> DiskJournal::recover() {
                                  : "sinks begin with the oldest records, so some may be delivered again");
   same_boot_ = !loaded.checkpoint || known.boot_id == boot_id_;
   parked_ = known.cursors;
-  if (!same_boot_)
-    for (auto& [name, record] : parked_) record.committed = record.secured;
+  for (auto& [name, record] : parked_)  // a sink may have been down ever since the power went
+    if (record.boot_id != boot_id_) record.committed = record.secured;
   io_.unlinkat(directory_fd_, kSpareName);
   if (auto found = find_segments(); !found) return found;
   checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();

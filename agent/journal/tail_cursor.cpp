@@ -291,7 +291,7 @@ void TailCursor::commit(const BatchView& batch, std::string_view note) {
     place_.passed += batch.records;
     place_.at.position = batch.end;
     place_.at.totals += batch.covered;
-    if (kept_) place_.note.assign(note);
+    if (kept_) place_.note.assign(note), boot_id_.clear();
     catch_up();
     journal_.tell_space(lock);
   }
@@ -302,7 +302,7 @@ bool TailCursor::keep(std::string_view note, bool durable) {
   if (!kept_) return true;
   {
     std::lock_guard lock(journal_.mutex_);
-    place_.note.assign(note);
+    place_.note.assign(note), boot_id_.clear();
   }
   return journal_.checkpoint(durable);
 }
@@ -320,7 +320,7 @@ void TailCursor::secure(std::string_view note) {
   if (!kept_) return;
   {
     std::lock_guard lock(journal_.mutex_);
-    place_.note.assign(note);
+    place_.note.assign(note), boot_id_.clear();
     secured_ = place_;
     secure_wanted_ = false;
   }

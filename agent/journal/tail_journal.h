@@ -170,6 +170,7 @@ class TailCursor final : public Cursor {
   bool needs_secure_ = false;  ///< commit() alone does not secure
   bool secure_wanted_ = false;
   CursorMemory memory_;
+  std::string boot_id_;       ///< of the process that wrote its note, where that was an earlier one
   Boundary given_up_;         ///< what lies before is more than its LagLimit: dropped at its next look
   Position flush_until_ = 0;  ///< up to here no step is waited for
   bool woken_ = false;
