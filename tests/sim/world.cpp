@@ -167,7 +167,9 @@ void World::end_of_life(AckLevel survives) {
   for (SimSinkConfig& config : state_.sinks) config.abandoned |= config.ended && !config.drained;
   life_.reset();
   for (ClientLedger& ledger : state_.ledgers) {
-    const uint64_t kept = ledger.promised_at(survives);
+    uint64_t kept = ledger.promised_at(survives);
+    if (survives == AckLevel::durable && state_.sync_failed && ledger.level != AckLevel::durable) kept = 0;
+    log::debug("sim:   {} was promised up to {} of {}", ledger.id(), kept, ledger.sent);
     for (uint64_t& promised : ledger.promised) promised = std::min(promised, kept);
     ledger.handed.clear();
     if (!ledger.numbered) ledger.excuse(kept, ledger.sent);  // it never sends anything again
@@ -231,6 +233,7 @@ bool World::send(size_t c, uint64_t records) {
     line.append(64, '\0');
     intake = life.pipeline.on_frame(producer, std::string_view(line).substr(0, bytes));
   }
+  log::debug("sim:   {} up to {}", ledger.id(), life.next[c] - 1);
   producer.rejects.clear();
   life.waiting.push_back(c);
   turn_ended(life.pipeline.on_turn_end(producer));
