@@ -202,7 +202,8 @@ asio::awaitable<void> StreamSession::wait_acknowledged() {
   }
 }
 
-/// That the connection ends is all a plain client is told: everything is in the journal (interface.md section 2).
+/// That the connection ends is all a plain client is told: everything is in the journal (interface.md section
+/// 2).
 asio::awaitable<void> StreamSession::wait_written() {
   const AckLevel level = std::min(handler_.level_max(), AckLevel::buffered);
   const uint64_t mark = handler_.journal_mark();
