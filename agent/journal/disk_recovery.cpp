@@ -196,8 +196,8 @@ Result<void> DiskJournal::recover() {
         appends_.back().end = position_, sealed_.back().end = written_;
     }
   }
-  // From here on the last checkpoint is of this boot: what this process writes and does not live to sync is no
-  // hole that a power cut has left.
+  // From here on the last checkpoint is of this boot: what this process writes and does not live to sync is
+  // no hole that a power cut has left.
   if (!same_boot_) checkpoint(true);
   return {};
 }
