@@ -186,6 +186,8 @@ Result<void> DiskJournal::recover() {
     note_damage(position_, known.written, options_.path, "their segment is missing, or was not on the disk");
     while (step_write()) continue;
     if (!unwritten()) {
+      if (file_ && unsynced()) sealed_.push_back({file_, written_, written_appends_});
+      file_.reset();  // a jump lies between two segments
       position_ = known.written, totals_ = known.written_totals;
       visible_ = written_ = {position_, totals_};
       if (appends_.empty())
@@ -194,6 +196,9 @@ Result<void> DiskJournal::recover() {
         appends_.back().end = position_, sealed_.back().end = written_;
     }
   }
+  // From here on the last checkpoint is of this boot: what this process writes and does not live to sync is
+  // no hole that a power cut has left.
+  if (!same_boot_) checkpoint(true);
   return {};
 }
 

@@ -36,8 +36,7 @@ std::string judge(const std::vector<ClientLedger>& ledgers, const Delivered& del
       if (ledger.is_excused(n)) continue;
       if (missing++ == 0)
         first = "record " + std::to_string(n) + " of " + (ledger.numbered ? "" : "plain ") + "client " +
-                std::to_string(ledger.client) + " (sent " +
-                std::to_string(ledger.sent) + ", durable " +
+                std::to_string(ledger.client) + " (sent " + std::to_string(ledger.sent) + ", durable " +
                 std::to_string(ledger.promised_at(AckLevel::durable)) + ")";
     }
   if (missing <= delivered.missing_max) return {};
