@@ -59,6 +59,7 @@ asio::awaitable<void> StreamSession::serve() {
       co_await wait_readable();
     }
   }
+  if (!producer_.client) co_await wait_written();
   co_await wait_acknowledged();
   acks_.clear();
   unlink();
@@ -199,6 +200,15 @@ asio::awaitable<void> StreamSession::wait_acknowledged() {
     if (acks_.empty() || stopped_ || protocol_->discarding()) break;
     co_await wait_progress(Connection::TimePoint::max());
   }
+}
+
+/// That the connection ends is all a plain client is told: everything is in the journal (interface.md section
+/// 2).
+asio::awaitable<void> StreamSession::wait_written() {
+  const AckLevel level = std::min(handler_.level_max(), AckLevel::buffered);
+  const uint64_t mark = handler_.journal_mark();
+  while (!stopped_ && !handler_.has_reached(mark, level))
+    co_await wait_progress(Connection::TimePoint::max());
 }
 
 /// Until the journal has got on, cancel(), or `deadline`. Whoever calls has looked just before.

@@ -27,6 +27,7 @@ class StreamSession final : public Session {
   asio::awaitable<void> welcome(Hello hello);
   asio::awaitable<void> wait_readable();
   asio::awaitable<void> wait_acknowledged();
+  asio::awaitable<void> wait_written();
   asio::awaitable<void> wait_progress(Connection::TimePoint deadline);
   asio::awaitable<void> send_replies();
   asio::awaitable<void> linger();
