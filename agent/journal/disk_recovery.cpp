@@ -368,6 +368,7 @@ void DiskJournal::recover_end(const Checkpoint& known) {
       segments_.pop_back();
     }
     found.resize(left);
+    io_.fsync(directory_fd_);  // else the next power cut brings them back, and what they say of clients
     break;
   }
   recover_clients(found.back());
@@ -377,7 +378,10 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   const int fd = io_.openat(directory_fd_, last.name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
   // What was known to be on the disk and is not readable is damage: it stays, for whoever looks into it.
   last.damaged |= known.synced > end.position;
-  if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) last.bytes = last.used;
+  if (fd >= 0 && !last.damaged && io_.ftruncate(fd, off_t(last.used)) == 0) {
+    last.bytes = last.used;
+    if (!same_boot_) io_.fdatasync(fd);
+  }
   if (fd >= 0) io_.close(fd);
   if (durable < end.position) {
     // It is in the kernel's hands yet: of a process of this boot perhaps that died before its first

@@ -409,8 +409,13 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
   if (file && io_.rename_new(directory_fd_, kSpareName, name) != 0) file.reset();
   if (spare && !file) io_.unlinkat(directory_fd_, kSpareName);
   if (!file && !(file = new_file(name, least, wanted))) {
-    // The tape is worth less than what comes in.
-    if (const int error = errno; error != ENOSPC || !free_oldest())
+    // The tape is worth less than what comes in; but the last segment holds what is remembered of clients.
+    const int error = errno;
+    const bool more_than_one = [&] {
+      std::lock_guard lock(mutex_);
+      return segments_.size() > 1;
+    }();
+    if (error != ENOSPC || !more_than_one || !free_oldest())
       on_write_failed(error, "cannot make a segment of the journal");
     return false;
   }
