@@ -177,9 +177,11 @@ Result<void> DiskJournal::recover() {
   std::ranges::stable_sort(recovered_clients_, std::ranges::greater(), [](const RememberedClient& c) {
     return std::tuple(c.mark.client->client_id, c.mark.seq);
   });
-  const auto [first, last] = std::ranges::unique(
-      recovered_clients_, {}, [](const RememberedClient& c) { return c.mark.client->client_id; });
-  recovered_clients_.erase(first, last);
+  const auto same = [](const RememberedClient& a, const RememberedClient& b) {
+    return a.mark.client->client_id == b.mark.client->client_id;
+  };
+  recovered_clients_.erase(std::unique(recovered_clients_.begin(), recovered_clients_.end(), same),
+                           recovered_clients_.end());
   std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
   // Positions that were seen by anyone are never used again.
   if (known.written > position_) {
