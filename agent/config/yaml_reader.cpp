@@ -2,6 +2,7 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <map>
 #include <sstream>
 #include <unordered_map>
@@ -197,13 +198,19 @@ class TreeBuilder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-/// Says what is most often behind a syntax error, where the line shows it.
-std::string hint(std::string_view text, int line) {
+/// What stands from the beginning of that line (from 0) on; empty behind the last one.
+std::string_view from_line(std::string_view text, int line) {
   for (int i = 0; i < line; ++i) {
     const size_t end = text.find('\n');
     if (end == std::string_view::npos) return {};
     text.remove_prefix(end + 1);
   }
+  return text;
+}
+
+/// Says what is most often behind a syntax error, where the line shows it.
+std::string hint(std::string_view text, int line) {
+  text = from_line(text, line);
   const size_t content = text.find_first_not_of(" \t");
   if (text.substr(0, content).find('\t') != std::string_view::npos)
     return " (indent with spaces, not with tabs)";
@@ -228,7 +235,10 @@ Node read_yaml(std::string_view text, const Location& start, Report& report) {
   } catch (const Unreadable& e) {
     report.error(e.where, e.path, e.message);
   } catch (const YAML::Exception& e) {
-    const YAML::Mark mark = e.mark.is_null() ? YAML::Mark() : e.mark;
+    YAML::Mark mark = e.mark.is_null() ? YAML::Mark() : e.mark;
+    const std::string_view line = from_line(text, mark.line);
+    mark.column =
+        std::min(mark.column, int(line.substr(0, line.find('\n')).size()));  // it counts on at the end
     report.error(builder.locate(mark), "", "not YAML: " + e.msg + hint(text, mark.line));
   } catch (const std::exception& e) {
     report.error(start, "", std::string("cannot be read: ") + e.what());

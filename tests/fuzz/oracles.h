@@ -28,6 +28,13 @@ std::string check_escaper(std::string_view text);
 /// it is cut into reads, the lines are the same.
 std::string check_split(std::string_view text);
 
+/// Changes to a segment's file (edits.h): its reader gives out no transaction that was not written, each as
+/// it was.
+std::string check_segments(std::string_view edits);
+
+/// Changes to a checkpoint's file: it is read as it was, or not at all.
+std::string check_checkpoint(std::string_view edits);
+
 struct FuzzTarget {
   std::string_view name;  ///< of the fuzzer (./dev fuzz NAME), and of its vectors: proto/vectors/NAME
   std::string (*check)(std::string_view);
@@ -39,7 +46,9 @@ inline const std::vector<FuzzTarget>& fuzz_targets() {
                                                {"expressions", check_expressions},
                                                {"path_template", check_path_template},
                                                {"escaper", check_escaper},
-                                               {"split", check_split}};
+                                               {"split", check_split},
+                                               {"segments", check_segments},
+                                               {"checkpoint", check_checkpoint}};
   return targets;
 }
 
