@@ -48,6 +48,8 @@ std::string judge(const ConfigError& error, std::string_view text, const std::st
   const std::string said = error.text();
   if (error.message.empty()) return "a mistake without a text: " + said;
   if (error.where.file != file) return {};  // a default's place: nothing to hold it against
+  // yaml-cpp takes text with NUL or a byte order mark for UTF-16 or UTF-32, and counts in that.
+  if (text.find('\0') != text.npos || text.starts_with("\xFE\xFF") || text.starts_with("\xFF\xFE")) return {};
   size_t begin = 0;
   for (int line = 1; line < error.where.line; ++line) {
     const size_t end = text.find('\n', begin);

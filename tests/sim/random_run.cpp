@@ -7,15 +7,12 @@ namespace weir::test {
 namespace {
 
 constexpr int64_t kMillisecond = 1'000'000;
-/// A file sink believes the second fdatasync of a file whose first one failed.
-constexpr bool kOutputsFailToSync = false;
-/// A segment that cannot be opened at the start (EIO, EMFILE) goes to the quarantine, whole as it is.
-constexpr bool kFaultsAtStart = false;
 
 /// What a seed decides: how big everything is, what goes wrong how often, and then each step.
 class RandomRun {
  public:
-  explicit RandomRun(uint64_t seed) : random_(seed), seed_(seed), world_(make_state(), make_disk()) {}
+  RandomRun(uint64_t seed, RunOptions options)
+      : random_(seed), options_(options), world_(make_state(), make_disk()) {}
 
   RunResult run() {
     RunResult result;
@@ -136,7 +133,7 @@ class RandomRun {
     }
     if (one_in(2)) world_.disk.faults = nullptr;
     // Those of outputs go on.
-    if (world_.disk.faults && !kFaultsAtStart)
+    if (world_.disk.faults && !options_.faults_at_start)
       world_.disk.faults = [faults = world_.disk.faults](const SimCall& call) -> std::optional<SimFault> {
         return call.path.starts_with("/data") ? std::nullopt : faults(call);
       };
@@ -152,7 +149,8 @@ class RandomRun {
     log::debug("sim: trouble {}", kind);
     switch (kind) {
       case 0:
-        disk.faults = fail_calls(IoCall::sync, "/data", {EIO}, 1 + int(below(5)));
+        disk.faults = fail_calls(IoCall::sync, options_.outputs_fail_to_sync && one_in(2) ? "/out" : "/data",
+                                 {EIO}, 1 + int(below(5)));
         break;
       case 1:
         disk.faults =
@@ -182,8 +180,8 @@ class RandomRun {
         world_.collecting_failure = [] { return std::nullopt; };
     }
     if (!disk.faults) return;
-    disk.faults = [faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
-      if (!kOutputsFailToSync && call.kind == IoCall::sync && call.path.starts_with("/out"))
+    disk.faults = [this, faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
+      if (!options_.outputs_fail_to_sync && call.kind == IoCall::sync && call.path.starts_with("/out"))
         return std::nullopt;
       const auto fault = faults(call);
       if (fault)
@@ -236,7 +234,7 @@ class RandomRun {
   }
 
   SimRandom random_;
-  const uint64_t seed_;
+  const RunOptions options_;
   ManualClock clock_;
   size_t crash_every_ = 0, fault_every_ = 0, extras_ = 0;
   bool flips_ = false;
@@ -246,9 +244,9 @@ class RandomRun {
 
 }  // namespace
 
-RunResult run_seed(uint64_t seed) {
+RunResult run_seed(uint64_t seed, RunOptions options) {
   seed_system_randomness(seed);
-  return RandomRun(seed).run();
+  return RandomRun(seed, options).run();
 }
 
 }  // namespace weir::test

@@ -96,7 +96,7 @@ bool SteppedSink::step(const Clock& clock) {
     commit(batch, batch.records);
   else if (d.done > 0)
     commit(batch, d.done);
-  if (d.kind == Delivery::Kind::down) down(d.error);
+  if (d.kind == Delivery::Kind::down) return down(d.error), d.done > 0;  // a runner waits now
   if (d.kind == Delivery::Kind::retry) last_error_ = d.error;
   return true;
 }
