@@ -63,11 +63,10 @@ std::string encode(const Checkpoint& c) {
                      {"secured", json_of(record.secured)},
                      {"seen_ns", record.seen_ns},
                      {"boot_id", record.boot_id}};
-  const Json json = {{"boot_id", c.boot_id},
-                     {"written", json_of(Boundary{c.written, c.written_totals})},
-                     {"oldest", c.oldest},
-                     {"synced", c.synced},
-                     {"cursors", std::move(cursors)}};
+  const Json json = {
+      {"boot_id", c.boot_id},         {"written", json_of(Boundary{c.written, c.written_totals})},
+      {"oldest", c.oldest},           {"synced", c.synced},
+      {"places_lost", c.places_lost}, {"cursors", std::move(cursors)}};
   const std::string body = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   char head[96];
   const std::string generation = std::to_string(c.generation);
@@ -96,6 +95,7 @@ std::optional<Checkpoint> decode_checkpoint(std::string_view text) {
     const Boundary written = boundary_of(json.at("written"));
     c.written = written.position, c.written_totals = written.totals;
     c.oldest = json.at("oldest"), c.synced = json.at("synced");
+    c.places_lost = json.at("places_lost");
     for (const auto& [name, record] : json.at("cursors").items())
       c.cursors[name] = {place_of(record.at("committed")), place_of(record.at("secured")),
                          record.at("seen_ns"), record.at("boot_id")};

@@ -22,7 +22,8 @@ struct Checkpoint {
   std::string boot_id;
   Position oldest = 0;  ///< what lies before was let go of
   Position written = 0, synced = 0;
-  Totals written_totals;  ///< before `written`
+  Totals written_totals;     ///< before `written`
+  bool places_lost = false;  ///< cursors that are not named may have been somewhere: an earlier one was lost
   std::map<std::string, CursorRecord> cursors;
 };
 

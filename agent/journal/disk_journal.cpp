@@ -26,6 +26,7 @@ constexpr uint64_t kTailBytesMax = 24 << 20, kWaitingBytesMax = 32 << 20;
 /// Of what is written, but not durable, and nobody waits for that.
 constexpr uint64_t kUnsyncedBytesMax = 1 << 30;
 constexpr size_t kUnsyncedAppendsMax = 100'000;
+constexpr int kOpenTries = 5;
 constexpr auto kLookAgain = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -244,11 +245,6 @@ bool DiskJournal::restore(TailCursor& cursor) {
       stretches.push_back({streams});
     }
   }
-  for (CursorPlace* place : {&cursor.place_, &cursor.secured_}) {
-    if (place->at.position > position_) place->at = {position_, totals_};
-    for (Stretch& s : place->stretches)
-      if (!s.open && s.end.position > position_) s.end = {position_, totals_};
-  }
   return true;
 }
 
@@ -262,8 +258,11 @@ void DiskJournal::park(TailCursor& cursor) {
   dirty_ = frozen_ = true;
 }
 
-int DiskJournal::open_segment(const Segment& segment) {
-  return io_.openat(directory_fd_, segment.name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+int DiskJournal::open_segment(const Segment& segment, int access) {
+  int fd = -1;
+  for (int tries = 0; fd < 0 && tries < kOpenTries && (tries == 0 || errno != ENOENT); ++tries)
+    fd = io_.openat(directory_fd_, segment.name, access | O_NOFOLLOW | O_CLOEXEC, 0);
+  return fd;
 }
 
 void DiskJournal::changed() {
@@ -360,7 +359,8 @@ Checkpoint DiskJournal::make_checkpoint() {
   c.boot_id = boot_id_;
   c.written = visible_.position, c.written_totals = visible_.totals;
   c.synced = synced_.position;
-  c.oldest = segments_.empty() ? written_.position : segments_.front().first.position;
+  c.oldest = let_go_;
+  c.places_lost = checkpoint_lost_;
   const int64_t now = clock_.wall_ns();
   std::erase_if(parked_, [&](const auto& parked) {
     if (frozen_ || now - parked.second.seen_ns <= kParkedMax) return false;
@@ -378,6 +378,11 @@ Checkpoint DiskJournal::make_checkpoint() {
     }
     c.cursors[cursor->name_] = record_of(*cursor);
   }
+  // What is missing before the first segment, and was counted by every cursor, is over.
+  const Position first_left = oldest().position;
+  if (std::ranges::all_of(c.cursors,
+                          [&](const auto& named) { return named.second.secured.at.position >= first_left; }))
+    c.oldest = let_go_ = std::max(let_go_, first_left);
   return c;
 }
 

@@ -1,4 +1,6 @@
 #pragma once
+#include <fcntl.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -88,8 +90,9 @@ class DiskJournal final : public TailJournal {
   struct Sealed {
     std::shared_ptr<File> file;
     Boundary end;
-    size_t appends = 0;   ///< of appends_, from the first on
-    bool failed = false;  ///< a sync of it has failed already
+    size_t appends = 0;                     ///< of appends_, from the first on
+    uint64_t found_from = 0, found_to = 0;  ///< bytes an earlier process has written
+    bool failed = false;                    ///< a sync of it has failed already
   };
   /// One append that is not durable yet.
   struct Append {
@@ -135,12 +138,14 @@ class DiskJournal final : public TailJournal {
   void recover_rest();
   void recover_clients(const std::vector<Found>& last);
   void take_back(const Segment& segment, const std::vector<Found>& found);
+  bool cut_places();
   void quarantine_file(const std::string& name, const std::string& why);
-  int open_segment(const Segment& segment);
+  int open_segment(const Segment& segment, int access = O_RDONLY);
 
   // TailJournal's, under mutex_.
   Boundary visible() const override { return visible_; }
   Boundary oldest() const override;
+  Position let_go() const override { return let_go_; }
   Boundary boundary_after(Position position) const override;
   bool room_for_wanted() override;
   bool restore(TailCursor& cursor) override;
@@ -176,6 +181,7 @@ class DiskJournal final : public TailJournal {
   void wait_for_room(const char* why);
   bool sync();
   bool sync_sealed();
+  bool write_again(const Sealed& sealed);
   void on_durable(const Boundary& upto, size_t appends);
   void abandon_file();
   void on_sync_failed(int error, const std::shared_ptr<File>& file);
@@ -201,6 +207,7 @@ class DiskJournal final : public TailJournal {
 
   // Under mutex_.
   std::deque<Segment> segments_;
+  Position let_go_ = 0;
   Boundary visible_, written_, synced_;
   uint64_t mark_ = 0, written_mark_ = 0, synced_mark_ = 0;
   std::deque<Append> appends_;  ///< from synced_ on

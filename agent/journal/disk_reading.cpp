@@ -33,9 +33,7 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
       std::lock_guard lock(mutex_);
       auto next = std::ranges::upper_bound(segments_, expected, {},
                                            [](const Segment& s) { return s.first.position; });
-      if (next == segments_.begin()) {
-        return {};  // let go of meanwhile
-      }
+      if (next == segments_.begin()) return {};  // let go of meanwhile
       segment = *std::prev(next);
       limit = next == segments_.end() ? written_.position : next->first.position;
       if (limit <= expected || (next == segments_.end() && expected >= tail_begin())) return {};
@@ -72,12 +70,7 @@ Result<void> DiskJournal::load(Position from, std::vector<TailEntry>& window,
       if (t.header.records == 0 || end <= expected) continue;
       if (begin > expected) note_damage(expected, begin, segment.name, "damaged");
       expected = end;
-      Totals totals;
-      for (uint32_t n = 0; n < t.header.records; ++n) {
-        const IndexEntry e = index_entry(t.index, n);
-        ++totals.records[size_t(e.stream)], totals.bytes[size_t(e.stream)] += e.length;
-      }
-      window.push_back({block_of(t), 0, t.header.records, t.header.received_ns, totals, t.header.before});
+      window.push_back({block_of(t), 0, t.header.records, t.header.received_ns, t.totals, t.header.before});
       bytes += t.header.length;
       // What is not durable in the file before a rewrite counts as far as the next one begins.
       if (end > limit) break;

@@ -167,21 +167,15 @@ Result<void> DiskJournal::recover() {
     if (record.boot_id != boot_id_) record.committed = record.secured;
   io_.unlinkat(directory_fd_, kSpareName);
   if (auto found = find_segments(); !found) return found;
-  checkpoint_lost_ = !loaded.checkpoint && !segments_.empty();
+  checkpoint_lost_ = known.places_lost || (!loaded.checkpoint && !segments_.empty());
+  if (!segments_.empty()) let_go_ = loaded.checkpoint ? known.oldest : segments_.front().first.position;
   if (!segments_.empty() && known.oldest < segments_.front().first.position && loaded.checkpoint)
     note_damage(known.oldest, segments_.front().first.position, options_.path, "their segments are missing");
   if (!segments_.empty()) recover_end(known);
-  for (const auto& [id, client] : clients_) recovered_clients_.push_back(client);
+  auto clients = clients_;
   for (const Append& a : appends_)  // what is to be written once more
-    if (a.client.client) recovered_clients_.push_back({a.client, a.seen_ns});
-  std::ranges::stable_sort(recovered_clients_, std::ranges::greater(), [](const RememberedClient& c) {
-    return std::tuple(c.mark.client->client_id, c.mark.seq);
-  });
-  const auto same = [](const RememberedClient& a, const RememberedClient& b) {
-    return a.mark.client->client_id == b.mark.client->client_id;
-  };
-  recovered_clients_.erase(std::unique(recovered_clients_.begin(), recovered_clients_.end(), same),
-                           recovered_clients_.end());
+    if (a.client.client) clients[a.client.client->client_id] = {a.client, a.seen_ns};
+  for (auto& [id, client] : clients) recovered_clients_.push_back(std::move(client));
   std::ranges::sort(recovered_clients_, std::ranges::greater(), &RememberedClient::seen_ns);
   // Positions that were seen by anyone are never used again.
   if (known.written > position_) {
@@ -198,10 +192,27 @@ Result<void> DiskJournal::recover() {
         appends_.back().end = position_, sealed_.back().end = written_;
     }
   }
-  // From here on the last checkpoint is of this boot: what this process writes and does not live to sync is
-  // no hole that a power cut has left.
-  if (!same_boot_) checkpoint(true);
+  // From here on there is a checkpoint, and of this boot: what this process writes and does not live to sync
+  // is no hole that a power cut has left, and what the next power cut leaves is not taken for damage.
+  if (cut_places() || !same_boot_ || !loaded.checkpoint) checkpoint(true);
   return {};
+}
+
+/// Nobody is further than the journal is now: what is written there next is something else. True: somebody
+/// was.
+bool DiskJournal::cut_places() {
+  const Boundary end{position_, totals_};
+  bool cut = false;
+  const auto cut_to_end = [&](Boundary& b) {
+    if (b.position > end.position) b = end, cut = true;
+  };
+  for (auto& [name, record] : parked_)
+    for (CursorPlace* place : {&record.committed, &record.secured}) {
+      cut_to_end(place->at);
+      for (Stretch& s : place->stretches)
+        if (!s.open) cut_to_end(s.end);
+    }
+  return cut;
 }
 
 /// Moves a file out of the way, to data_dir/quarantine/journal/.
@@ -241,7 +252,7 @@ DiskJournal::Kind DiskJournal::identify(Segment& segment) {
     return Kind::segment;
   }
   StoredTransaction t;
-  if (!reader.next(t)) {
+  if (!reader.next_at_once(t)) {
     // Of a process that died while it made it: nothing was ever in it.
     const bool blank =
         begin.find_first_not_of('\0') == begin.npos && reader.end_of_data() <= kSegmentHeaderBytes;
@@ -300,14 +311,10 @@ std::vector<DiskJournal::Found> DiskJournal::scan(const Segment& segment, uint64
   if (failed) return found;
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
-  while (reader.next(t)) {
+  while (reader.next_at_once(t)) {
     Found f{t.end_offset(), t.header.before, t.header.before,      t.header.synced,
             t.header.index, t.header.flags,  decode_marks(t.marks)};
-    f.end.position += t.header.records;
-    for (uint32_t n = 0; n < t.header.records; ++n) {
-      const IndexEntry e = index_entry(t.index, n);
-      ++f.end.totals.records[size_t(e.stream)], f.end.totals.bytes[size_t(e.stream)] += e.length;
-    }
+    f.end.position += t.header.records, f.end.totals += t.totals;
     found.push_back(std::move(f));
   }
   end_of_data = reader.end_of_data();
@@ -392,12 +399,15 @@ void DiskJournal::recover_end(const Checkpoint& known) {
     while (first > 0 && segments_[first].first.position > durable) --first;
     synced_ = segments_[first].first;
     for (size_t i = first; i < segments_.size(); ++i) {
-      const int file = open_segment(segments_[i]);
+      const int file = open_segment(segments_[i], O_RDWR);
       if (file < 0) continue;
+      uint64_t from = kSegmentHeaderBytes;
+      for (const Found& f : found[i])
+        if (f.end.position <= durable) from = f.end_offset;
       const Boundary upto = i + 1 < segments_.size() ? segments_[i + 1].first : end;
       appends_.push_back({upto.position, ++mark_, segments_[i].used, {}, 0});
       unsynced_bytes_ += segments_[i].used;
-      sealed_.push_back({std::make_shared<File>(io_, file), upto, appends_.size()});
+      sealed_.push_back({std::make_shared<File>(io_, file), upto, appends_.size(), from, segments_[i].used});
     }
     written_appends_ = closed_appends_ = appends_.size();
     written_mark_ = mark_;
@@ -430,7 +440,7 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
   SegmentReader reader(io_, fd, segment.uuid, segment.bytes);
   StoredTransaction t;
   for (const Found& f : found) {
-    if (!reader.next(t) || f.before.position > position_) break;
+    if (!reader.next_at_once(t) || f.before.position > position_) break;
     const bool marks_only = t.header.records == 0 && f.before.position == position_;
     if (t.header.flags & TransactionHeader::clients_part || (f.end.position <= position_ && !marks_only))
       continue;
@@ -441,11 +451,12 @@ void DiskJournal::take_back(const Segment& segment, const std::vector<Found>& fo
       back.first_entry = uint32_t(position_ - f.before.position);
       back.entry_count = t.header.records - back.first_entry;
       back.received_ns = t.header.received_ns;
-      for (uint32_t n = back.first_entry; n < t.header.records; ++n) {
+      back.totals = t.totals;
+      for (uint32_t n = 0; n < back.first_entry; ++n) {
         const IndexEntry e = index_entry(t.index, n);
-        ++back.totals.records[size_t(e.stream)], back.totals.bytes[size_t(e.stream)] += e.length;
-        bytes += e.length;
+        --back.totals.records[size_t(e.stream)], back.totals.bytes[size_t(e.stream)] -= e.length;
       }
+      for (uint64_t n : back.totals.bytes) bytes += n;
       push(back);
       mark_ += back.entry_count;
     }

@@ -1,4 +1,5 @@
 // The part of DiskJournal that makes durable what is written, and what it does when that fails.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -7,6 +8,11 @@
 #include "agent/journal/disk_journal.h"
 
 namespace weir {
+namespace {
+
+constexpr uint64_t kWriteAgainBytes = 1 << 20;  // at once
+
+}  // namespace
 
 /// What lies before is durable now. Under both mutexes.
 void DiskJournal::on_durable(const Boundary& upto, size_t appends) {
@@ -28,6 +34,23 @@ void DiskJournal::on_durable(const Boundary& upto, size_t appends) {
   }
 }
 
+/// A sync of these bytes may have failed in the process that wrote them; then another one says nothing of
+/// them, unless they are written again.
+bool DiskJournal::write_again(const Sealed& sealed) {
+  std::vector<char> bytes(std::min(sealed.found_to - sealed.found_from, kWriteAgainBytes));
+  for (uint64_t at = sealed.found_from; at < sealed.found_to;) {
+    const size_t want = std::min<uint64_t>(sealed.found_to - at, bytes.size());
+    const ssize_t n = io_.pread(sealed.file->fd, bytes.data(), want, off_t(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n == 0) errno = EIO;
+    if (n <= 0) return false;
+    std::vector<iovec> parts{{bytes.data(), size_t(n)}};
+    if (!write_all(sealed.file->fd, parts, at)) return false;
+    at += uint64_t(n);
+  }
+  return true;
+}
+
 /// Full segments first, oldest first. Nobody waits for what is in one that cannot be synced: its promise was
 /// `buffered` at most.
 bool DiskJournal::sync_sealed() {
@@ -38,7 +61,7 @@ bool DiskJournal::sync_sealed() {
       if (sealed_.empty()) return true;
       first = sealed_.front();
     }
-    const bool synced = !first.failed && io_.fdatasync(first.file->fd) == 0;
+    const bool synced = !first.failed && write_again(first) && io_.fdatasync(first.file->fd) == 0;
     const int error = errno;
     std::lock_guard lock(mutex_);
     if (!synced) {

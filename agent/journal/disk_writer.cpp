@@ -231,7 +231,7 @@ bool DiskJournal::make_room(uint64_t bytes) {
       std::lock_guard lock(mutex_);
       uint64_t total = std::max(bytes, spare_bytes_);
       for (const Segment& s : segments_) total += s.bytes;
-      if (total <= bytes_max_ || segments_.empty()) return true;
+      if (total <= bytes_max_ || segments_.size() <= 1) return true;  // one is always allowed
     }
     if (!free_oldest()) return false;
   }
@@ -242,8 +242,9 @@ bool DiskJournal::free_oldest() {
   std::lock_guard one_at_a_time(room_mutex_);
   {
     std::lock_guard lock(mutex_);
-    if (frozen_ || segments_.empty() || (segments_.size() == 1 && (file_ || rewriting_))) return false;
-    const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
+    // The last one holds what is remembered of clients.
+    if (frozen_ || segments_.size() <= 1) return false;
+    const Boundary& end = segments_[1].first;
     if (held_by_cursor(end.totals)) return false;
     if (end.position > synced_.position) {
       durable_wanted_ = std::max(durable_wanted_, end.position);
@@ -260,16 +261,18 @@ bool DiskJournal::free_oldest() {
     if (wait) return false;
   }
   Segment gone;
+  Position let_go_before = 0;
   {
     std::lock_guard lock(mutex_);
-    const Boundary& end = segments_.size() > 1 ? segments_[1].first : written_;
-    if (held_by_cursor(end.totals)) return false;  // of a cursor that was opened meanwhile
+    if (held_by_cursor(segments_[1].first.totals)) return false;  // of a cursor that was opened meanwhile
     gone = segments_.front();
     segments_.pop_front();  // cursors see that first, then it is written down, then it goes
+    let_go_before = std::exchange(let_go_, segments_.front().first.position);
   }
   if (!checkpoint(true)) {
     std::lock_guard lock(mutex_);
     segments_.push_front(gone);
+    let_go_ = let_go_before;
     return false;
   }
   if (gone.damaged)
@@ -409,13 +412,8 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
   if (file && io_.rename_new(directory_fd_, kSpareName, name) != 0) file.reset();
   if (spare && !file) io_.unlinkat(directory_fd_, kSpareName);
   if (!file && !(file = new_file(name, least, wanted))) {
-    // The tape is worth less than what comes in; but the last segment holds what is remembered of clients.
     const int error = errno;
-    const bool more_than_one = [&] {
-      std::lock_guard lock(mutex_);
-      return segments_.size() > 1;
-    }();
-    if (error != ENOSPC || !more_than_one || !free_oldest())
+    if (error != ENOSPC || !free_oldest())  // the tape is worth less than what comes in
       on_write_failed(error, "cannot make a segment of the journal");
     return false;
   }

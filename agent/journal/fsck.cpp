@@ -72,7 +72,7 @@ class Check {
     SegmentReader reader(io_, fd, header.uuid, file.bytes);
     StoredTransaction t;
     size_t damaged = 0;
-    while (reader.next(t)) {
+    while (reader.next_at_once(t)) {
       progress_(read_ + reader.offset(), total_);
       if (reader.damaged().size() > damaged) {
         const auto& bytes = reader.damaged()[damaged++];

@@ -148,7 +148,6 @@ void seal_transaction(std::string& head, std::string_view lines, std::string& ta
   put(p, 40, h.lines_bytes);
   put(p, 44, h.marks_bytes);
   put(p, 48, h.before);
-  put(p, 4, h.length);
   uint32_t crc = sum_of(segment_uuid, std::string_view(head).substr(4, 4));
   crc = crc32c(crc, std::string_view(head).substr(12));
   crc = crc32c(crc, lines);
@@ -184,9 +183,11 @@ bool split(std::string_view bytes, StoredTransaction& out) {
   out.lines = bytes.substr(kTransactionHeaderBytes + index_bytes, h.lines_bytes);
   out.marks = bytes.substr(kTransactionHeaderBytes + index_bytes + h.lines_bytes, h.marks_bytes);
   uint64_t lines = 0;
+  out.totals = {};
   for (uint32_t n = 0; n < h.records; ++n) {
     const IndexEntry e = index_entry(out.index, n);
     if (size_t(e.stream) >= kStreamCount || e.length == 0) return false;
+    ++out.totals.records[size_t(e.stream)], out.totals.bytes[size_t(e.stream)] += e.length;
     lines += e.length;
   }
   return lines == h.lines_bytes && plausible(h.before);

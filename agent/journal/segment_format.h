@@ -58,6 +58,7 @@ struct TransactionHeader {
 struct StoredTransaction {
   TransactionHeader header;
   std::string_view index, lines, marks;  ///< see entry_of()
+  Totals totals;                         ///< of its records
   uint64_t offset = 0;                   ///< in the file
   uint64_t end_offset() const { return offset + padded(header.length); }
   static uint64_t padded(uint64_t bytes) {

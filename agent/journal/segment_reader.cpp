@@ -21,8 +21,12 @@ SegmentReader::~SegmentReader() { io_.close(fd_); }
 std::string SegmentReader::header() {
   std::string bytes(kSegmentHeaderBytes, '\0');
   ssize_t n;
-  while ((n = io_.pread(fd_, bytes.data(), bytes.size(), 0)) < 0 && errno == EINTR) continue;
-  if (n < 0) error_ = errno;
+  while ((n = io_.pread(fd_, bytes.data(), bytes.size(), 0)) < 0) {
+    if (errno == EINTR) continue;
+    error_ = errno;
+    if (damage_is_final()) break;
+    try_again();
+  }
   bytes.resize(size_t(std::max<ssize_t>(0, n)));
   return bytes;
 }
@@ -66,7 +70,7 @@ bool SegmentReader::find(uint64_t from, StoredTransaction& out) {
   while (from < limit_) {
     const std::string_view bytes = view(from, kTransactionHeaderBytes);
     if (bytes.size() < kTransactionHeaderBytes) {
-      if (error_ == 0 || !damage_is_final()) return false;
+      if (error_ == 0 || stops()) return false;
       from = (from / kPageBytes + 1) * kPageBytes;
       continue;
     }
@@ -77,6 +81,7 @@ bool SegmentReader::find(uint64_t from, StoredTransaction& out) {
     }
     from += magic;
     if (from % kTransactionAlign == 0 && at(from, out)) return true;
+    if (stops()) return false;
     ++from;
   }
   return false;
@@ -85,11 +90,17 @@ bool SegmentReader::find(uint64_t from, StoredTransaction& out) {
 bool SegmentReader::next(StoredTransaction& out) {
   if (offset_ >= limit_) return false;
   if (!at(offset_, out)) {
-    if (!find(offset_ + kTransactionAlign, out)) return false;
+    if (stops() || !find(offset_ + kTransactionAlign, out)) return false;
     damaged_.push_back({offset_, out.offset});
   }
   offset_ = out.end_offset();
   return true;
+}
+
+bool SegmentReader::next_at_once(StoredTransaction& out) {
+  bool found;
+  while (!(found = next(out)) && stops()) try_again();
+  return found;
 }
 
 uint64_t SegmentReader::end_of_data() {

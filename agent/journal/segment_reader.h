@@ -23,7 +23,9 @@ class SegmentReader {
 
   /// The next one; its bytes stay until the next call. False: there is none behind offset().
   bool next(StoredTransaction& out);
-  /// The beginning of the file; empty when it is shorter or cannot be read.
+  /// The same, for who cannot come back later: what cannot be read is tried again at once.
+  bool next_at_once(StoredTransaction& out);
+  /// The beginning of the file; empty when it is shorter or cannot be read, whatever was tried.
   std::string header();
   /// Where next() looks on: behind the last transaction it gave.
   uint64_t offset() const { return offset_; }
@@ -40,6 +42,7 @@ class SegmentReader {
   void try_again() { ++tries_, error_ = 0; }
 
  private:
+  bool stops() const { return error_ != 0 && !damage_is_final(); }
   bool at(uint64_t offset, StoredTransaction& out);
   bool find(uint64_t from, StoredTransaction& out);
   std::string_view view(uint64_t offset, uint64_t bytes);

@@ -56,7 +56,7 @@ std::vector<SegmentFile> list_segments(Io& io, int directory) {
     SegmentReader reader(io, fd, header.uuid, file.bytes);
     file.readable = file.header_good = decode(reader.header(), header);
     StoredTransaction t;
-    if (!file.header_good && reader.next(t)) {
+    if (!file.header_good && reader.next_at_once(t)) {
       header.first = t.header.before, header.made_ns = t.header.received_ns;
       file.readable = true;
     }
@@ -93,7 +93,7 @@ Result<void> for_each_stored(Io& io, const std::string& directory, Position from
       if (segment < 0) continue;  // an agent has let go of it meanwhile
       SegmentReader reader(io, segment, file.header.uuid, file.bytes);
       StoredTransaction t;
-      while (reader.next(t)) {
+      while (reader.next_at_once(t)) {
         progress(read + reader.offset(), total);
         Position position = t.header.before.position;
         const Position end = position + t.header.records;

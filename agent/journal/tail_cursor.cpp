@@ -135,9 +135,7 @@ void TailCursor::skip_to(const Boundary& to, bool damaged) {
 /// more.
 void TailCursor::catch_up() {
   const Boundary first_left = oldest();
-  // Nothing is dropped that a `block` cursor has not passed: that is missing because somebody took the file.
-  if (place_.at.position < first_left.position)
-    skip_to(first_left, limit_.when_full == WhenFull::block && given_up_.position < first_left.position);
+  if (place_.at.position < first_left.position) skip_to(first_left, is_damage(first_left));
   auto& stretches = place_.stretches;
   while (stretches.size() > 1) {
     const Stretch& first = stretches.front();
@@ -358,8 +356,7 @@ CursorStatus TailCursor::status() const {
     }
     if (s.position < first_left.position) {
       uint64_t gone = between(at, first_left.totals).records;
-      const bool damaged = limit_.when_full == WhenFull::block && given_up_.position < first_left.position;
-      (damaged ? s.dropped_damaged : s.dropped_lag) += gone, s.passed += gone;
+      (is_damage(first_left) ? s.dropped_damaged : s.dropped_lag) += gone, s.passed += gone;
       at = first_left.totals;
       s.position = first_left.position;
     }

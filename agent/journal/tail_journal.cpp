@@ -141,13 +141,18 @@ void TailJournal::refuse(size_t bytes, const Totals& totals) {
 
 std::unique_ptr<Cursor> TailJournal::open_cursor(std::string_view name, StreamSet streams, StartAt start,
                                                  LagLimit limit) {
-  std::lock_guard lock(mutex_);
   auto cursor = std::make_unique<TailCursor>(*this, std::string(name), streams, limit);
-  if (!restore(*cursor))
-    cursor->place_.at = start == StartAt::oldest ? oldest() : Boundary{position_, totals_};
-  cursor->candidate_ = cursor->place_;
-  if (cursor->secured_.stretches.empty()) cursor->secured_ = cursor->place_;
-  cursors_.push_back(cursor.get());
+  bool known;
+  {
+    std::lock_guard lock(mutex_);
+    known = restore(*cursor);
+    if (!known) cursor->place_.at = start == StartAt::oldest ? oldest() : Boundary{position_, totals_};
+    cursor->candidate_ = cursor->place_;
+    if (cursor->secured_.stretches.empty()) cursor->secured_ = cursor->place_;
+    cursors_.push_back(cursor.get());
+  }
+  // From here on nothing that is appended for it can be taken for something from before its time.
+  if (cursor->kept_ && !known) checkpoint(true);
   return cursor;
 }
 

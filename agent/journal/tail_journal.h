@@ -68,6 +68,8 @@ class TailJournal : public Journal {
   /// What can be read: cursors see nothing behind it.
   virtual Boundary visible() const { return {position_, totals_}; }
   virtual Boundary oldest() const = 0;
+  /// What lies before was let go of; what is missing behind it is damage.
+  virtual Position let_go() const { return oldest().position; }
   /// The next boundary behind `position`; the end of what is visible if there is none.
   virtual Boundary boundary_after(Position position) const;
   /// Is there room for an append that was refused?
@@ -154,6 +156,10 @@ class TailCursor final : public Cursor {
   Boundary oldest() const;
   void catch_up();
   void skip_to(const Boundary& place, bool damaged);
+  /// Is what lies before that missing, and not dropped?
+  bool is_damage(const Boundary& first_left) const {
+    return given_up_.position < first_left.position && journal_.let_go() < first_left.position;
+  }
   void tell(const Totals& more);
   bool ready(const BatchLimits& limits) const;
   bool take(BatchView& out, const BatchLimits& limits, std::unique_lock<std::mutex>& lock);

@@ -22,11 +22,12 @@ constexpr size_t kChunkBytes = 64 << 10;
 
 /// Was it made at another time, as far as the file system knows? Where it does not, Io::born_ns() says when a
 /// file was last written to, of a directory too.
-bool born_anew(Io& io, int directory, int fd, const FileMark& mark) {
+MarkMatch match_birth(Io& io, int directory, int fd, const FileMark& mark) {
   struct stat st;
-  if (io.fstat(directory, &st) != 0) return false;
-  const bool known = io.born_ns(directory) != st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec;
-  return known && mark.born != 0 && uint64_t(io.born_ns(fd)) != mark.born;
+  const int64_t directory_born = io.born_ns(directory), born = io.born_ns(fd);
+  if (directory_born < 0 || born < 0 || io.fstat(directory, &st) != 0) return MarkMatch::failed;
+  const bool known = directory_born != st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec;
+  return known && mark.born != 0 && uint64_t(born) != mark.born ? MarkMatch::other : MarkMatch::exact;
 }
 
 }  // namespace
@@ -72,8 +73,8 @@ MarkMatch match_mark(Io& io, int directory, int fd, const FileMark& mark, bool s
   if (bytes > 0) {
     if (io.pread(fd, tail, bytes, off_t(mark.bytes - bytes)) != ssize_t(bytes)) return MarkMatch::failed;
     if (tail_sum({tail, bytes}) != mark.tail_sum) return MarkMatch::other;
-  } else if (st.st_size > 0 && born_anew(io, directory, fd, mark)) {
-    return MarkMatch::other;
+  } else if (st.st_size > 0) {
+    if (const MarkMatch birth = match_birth(io, directory, fd, mark); birth != MarkMatch::exact) return birth;
   }
   return uint64_t(st.st_size) > mark.bytes ? MarkMatch::longer : MarkMatch::exact;
 }

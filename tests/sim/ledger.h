@@ -18,7 +18,8 @@ struct ClientLedger {
   uint64_t sent = 0;                    ///< highest number that was ever handed over
   uint64_t acked = 0;                   ///< what it has forgotten, because its level was reached
   std::array<uint64_t, 4> promised{};   ///< by level: everything up to there has it
-  /// (from, to]: gone by right, because no level that survived was reached. May be there all the same.
+  /// (from, to], none within another: gone by right, because no level that survived was reached. May be there
+  /// all the same.
   std::map<uint64_t, uint64_t> excused;
 
   struct Handed {
@@ -32,6 +33,7 @@ struct ClientLedger {
     return behind != excused.end() && behind->second < number;
   }
   void excuse(uint64_t from, uint64_t to) {
+    std::erase_if(excused, [&](const auto& e) { return e.second >= from && e.first <= to; });
     if (to > from) excused[to] = from;
   }
   uint64_t promised_at(AckLevel wanted) const { return promised[size_t(wanted)]; }

@@ -362,6 +362,7 @@ void World::drain_and_judge() {
   int round = 0;
   for (; !is_drained(); ++round) {
     if (round == kDrainRoundsMax) {
+      say_state("stuck");
       std::string text = "does not drain: journal " + life_->journal->status().state + " (" +
                          life_->journal->status().error + ")";
       for (const auto& [index, sink] : life_->sinks)
