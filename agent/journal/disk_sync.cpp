@@ -146,7 +146,9 @@ void DiskJournal::abandon_file() {
   file_.reset();
   if (tail_begin() > synced_.position) {
     size_t gone = 0;
-    while (gone < written_appends_ && appends_[gone].end <= tail_begin()) ++gone;
+    Position begin = synced_.position;  // an append of a client's number alone is in memory
+    for (; gone < written_appends_ && begin < tail_begin() && appends_[gone].end <= tail_begin(); ++gone)
+      begin = appends_[gone].end;
     on_durable(entries_.empty() ? Boundary{position_, totals_} : entries_.front().before, gone);
   }
   written_ = synced_;
@@ -181,7 +183,8 @@ void DiskJournal::count_sync_failure(int error) {
 }
 
 void DiskJournal::on_write_failed(int error, const std::string& what) {
-  if (error == EIO) {  // that file is not to be trusted any more
+  if (error == EIO) {  // that file is not to be trusted any more; what it holds already may be good
+    sync();
     std::lock_guard one_at_a_time(sync_mutex_);
     sync_sealed();
     std::lock_guard lock(mutex_);

@@ -117,6 +117,8 @@ class RandomRun {
     ++lives_;
     const size_t kind = below(5);
     log::debug("sim: {}", kind < 2 ? "kill" : kind == 2 ? "stop" : "power cut");
+    // Only in what a checkpoint says is durable: elsewhere a power cut may have done it.
+    const bool flip = flips_ && one_in(3) && world_.settle();
     switch (kind) {
       case 0:
       case 1:
@@ -137,7 +139,7 @@ class RandomRun {
       world_.disk.faults = [faults = world_.disk.faults](const SimCall& call) -> std::optional<SimFault> {
         return call.path.starts_with("/data") ? std::nullopt : faults(call);
       };
-    if (flips_ && one_in(3)) world_.flip_bit_in_sealed_segment(random_);
+    if (flip) world_.flip_bit_in_sealed_segment(random_);
     world_.start(one_in(2));
     if (one_in(4)) crash();
   }

@@ -169,7 +169,8 @@ void World::end_of_life(AckLevel survives) {
   for (ClientLedger& ledger : state_.ledgers) {
     uint64_t kept = ledger.promised_at(survives);
     if (survives == AckLevel::durable && state_.sync_failed && ledger.level != AckLevel::durable) kept = 0;
-    log::debug("sim:   {} was promised up to {} of {}", ledger.id(), kept, ledger.sent);
+    log::debug("sim:   {} was promised up to {} of {} ({} durable)", ledger.id(), kept, ledger.sent,
+               ledger.promised_at(AckLevel::durable));
     for (uint64_t& promised : ledger.promised) promised = std::min(promised, kept);
     ledger.handed.clear();
     if (!ledger.numbered) ledger.excuse(kept, ledger.sent);  // it never sends anything again
@@ -328,6 +329,12 @@ void World::remove_sink(size_t n) {
   auto& [index, sink] = life_->sinks[n];
   state_.sinks[index].ended = true;
   sink->cursor().end_here();
+}
+
+bool World::settle() {
+  const bool settled = life_->journal->settle(state_.clock.monotonic_ns());
+  look();
+  return settled;
 }
 
 bool World::flip_bit_in_sealed_segment(SimRandom& random) {

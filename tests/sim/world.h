@@ -74,6 +74,8 @@ class World {
   bool step_write();
   bool step_sync();
   bool step_checkpoint();
+  /// Everything is durable now, and a checkpoint says so.
+  bool settle();
   bool step_sink(size_t sink);
   size_t sink_count() const;
   /// Acknowledgements arrive; all balances are looked at.
