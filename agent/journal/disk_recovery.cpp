@@ -17,18 +17,8 @@
 namespace weir {
 namespace {
 
-std::string read_text(Io& io, int directory, const std::string& name, size_t bytes_max) {
-  const int fd = io.openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd < 0) return {};
-  std::string text(bytes_max, '\0');
-  const ssize_t n = io.pread(fd, text.data(), text.size(), 0);
-  io.close(fd);
-  text.resize(size_t(std::max<ssize_t>(0, n)));
-  return text;
-}
-
 std::string kernel_boot_id() {
-  const std::string id = read_text(system_io(), AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64);
+  const std::string id = read_beginning(system_io(), AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64);
   return id.substr(0, id.find('\n'));
 }
 
@@ -108,7 +98,8 @@ Result<std::unique_ptr<DiskJournal>> DiskJournal::open(DiskJournalOptions option
     std::ranges::sort(names, std::ranges::greater());
     for (const std::string& name : names) {
       SegmentHeader header;
-      if (!name.ends_with(".wseg") || !decode(read_text(io, directory, name, kSegmentHeaderBytes), header))
+      if (!name.ends_with(".wseg") ||
+          !decode(read_beginning(io, directory, name, kSegmentHeaderBytes), header))
         continue;
       uuid = header.journal_uuid;
       identity.format = header.format;

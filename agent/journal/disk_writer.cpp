@@ -376,6 +376,7 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
   SegmentHeader header;
   Segment segment;
   uint32_t index = 0;
+  bool again;
   {
     std::lock_guard lock(mutex_);
     WEIR_CHECK(!file_);
@@ -383,14 +384,13 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
     header.sequence = next_sequence_;
     header.first = written_;
     header.rewrites = rewriting_;
+    again = written_.position < visible_.position;
   }
   header.uuid = random_uuid(), header.journal_uuid = uuid_;
   header.made_ns = clock_.wall_ns();
   std::string begin = encode(header);
   // What is written once more finds room whatever there is: the next line's sync waits for it.
-  const auto room = [&](uint64_t needed) {
-    return header.rewrites || make_room(std::max(segment_bytes(), needed));
-  };
+  const auto room = [&](uint64_t needed) { return again || make_room(std::max(segment_bytes(), needed)); };
   bool has_room = room(begin.size() + bytes);
   if (has_room) begin += stored_clients(header.uuid, header.first, index);
   const uint64_t least = begin.size() + bytes;

@@ -12,6 +12,7 @@ namespace weir {
 namespace {
 
 constexpr int kReadFlags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+constexpr int kReadTries = 5;
 
 }  // namespace
 
@@ -19,15 +20,24 @@ std::string identity_again(const JournalIdentity& identity) {
   return std::to_string(identity.format) + " " + identity.uuid;
 }
 
+std::string read_beginning(Io& io, int directory, const std::string& name, size_t bytes_max) {
+  std::string text(bytes_max, '\0');
+  ssize_t n = -1;
+  for (int tries = 0; n < 0 && tries < kReadTries; ++tries) {
+    const int fd = io.openat(directory, name, kReadFlags, 0);
+    if (fd < 0 && errno == ENOENT) break;
+    if (fd < 0) continue;
+    n = io.pread(fd, text.data(), text.size(), 0);
+    io.close(fd);
+  }
+  text.resize(size_t(std::max<ssize_t>(0, n)));
+  return text;
+}
+
 JournalIdentity read_journal_identity(Io& io, int directory) {
   JournalIdentity out;
-  const int fd = io.openat(directory, "journal.json", kReadFlags, 0);
-  if (fd < 0) return out;
-  std::string text(4096, '\0');
-  const ssize_t n = io.pread(fd, text.data(), text.size(), 0);
-  io.close(fd);
-  text.resize(size_t(std::max<ssize_t>(0, n)));
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json =
+      nlohmann::json::parse(read_beginning(io, directory, "journal.json", 4096), nullptr, false);
   if (!json.is_object() || !json.contains("format") || !json["format"].is_number_unsigned() ||
       !json.contains("uuid") || !json["uuid"].is_string())
     return out;

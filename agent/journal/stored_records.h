@@ -19,6 +19,10 @@ struct SegmentFile {
 /// The segments in a journal's directory in the order in which they were begun.
 std::vector<SegmentFile> list_segments(Io& io, int directory);
 
+/// What a file in `directory` begins with, up to so many bytes; empty when it cannot be read, also after a
+/// few tries.
+std::string read_beginning(Io& io, int directory, const std::string& name, size_t bytes_max);
+
 /// What journal.json says; format 0: nothing that can be read.
 struct JournalIdentity {
   std::string uuid;

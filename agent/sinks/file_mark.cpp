@@ -57,6 +57,7 @@ std::vector<FileMark> read_marks(std::string_view text) {
   state_text::for_each(state_text::member(text, "files"), [&](auto, std::string_view object) {
     FileMark& mark = marks.emplace_back();
     mark.path = state_text::string(state_text::member(object, "path"));
+    mark.sync_failed = true;
     for (const Number& number : kNumbers)
       mark.*number.member = state_text::number(state_text::member(object, number.name));
   });

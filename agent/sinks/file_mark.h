@@ -18,7 +18,7 @@ struct FileMark {
   uint64_t tail_bytes = 0, tail_sum = 0;
   uint64_t born = 0;         ///< Io::born_ns(), for a file without such bytes
   uint64_t synced = 0;       ///< so many are known to be durable
-  bool sync_failed = false;  ///< since then; of this process alone
+  bool sync_failed = false;  ///< since then, or it is not known: of an earlier process
 };
 
 inline constexpr size_t kMarkTailBytesMax = 64;

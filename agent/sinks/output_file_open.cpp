@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "agent/core/log.h"
 #include "agent/sinks/output_file.h"
@@ -76,7 +77,7 @@ Result<void> OutputFile::open() {
   if (opened) opened = check(st);
   if (opened) opened = has_mark_ ? go_on_from_mark(st) : cut_unfinished_line(st.st_size);
   if (opened) opened = begin(st);
-  if (!opened) close();
+  if (!opened && fd_ >= 0) setup_.io.close(std::exchange(fd_, -1));  // what it held is as unsynced as before
   return opened;
 }
 
