@@ -15,6 +15,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kMagic = "weir-checkpoint 1 ";
 constexpr off_t kSlotBytes = 64 << 10;  // set aside at once, so that a full disk does not stop the next one
+constexpr int kReadTries = 5;
 constexpr uint64_t kSlotBytesMax = 64 << 20;
 
 Json json_of(const Totals& totals) { return Json::array({totals.records, totals.bytes}); }
@@ -128,24 +129,36 @@ bool CheckpointFiles::open(int slot) {
   return true;
 }
 
+/// False: errno. A slot that is not there is read, too: as nothing.
+bool CheckpointFiles::read_slot(int slot, std::string& text) {
+  text.clear();
+  const int fd = io_.open(path(slot), O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+  if (fd < 0) return errno == ENOENT;
+  struct stat st;
+  bool good = io_.fstat(fd, &st) == 0;
+  if (good && uint64_t(st.st_size) <= kSlotBytesMax) text.resize(size_t(st.st_size));
+  size_t filled = 0;
+  while (filled < text.size()) {
+    const ssize_t n = io_.pread(fd, text.data() + filled, text.size() - filled, off_t(filled));
+    if (n < 0 && errno == EINTR) continue;
+    good = n >= 0;
+    if (n <= 0) break;
+    filled += size_t(n);
+  }
+  const int error = errno;
+  io_.close(fd);
+  errno = error;
+  text.resize(filled);
+  return good;
+}
+
 CheckpointFiles::Loaded CheckpointFiles::load() {
   Loaded out;
   for (int slot = 0; slot < 2; ++slot) {
-    const int fd = io_.open(path(slot), O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (fd < 0) continue;
     std::string text;
-    struct stat st;
-    if (io_.fstat(fd, &st) == 0 && uint64_t(st.st_size) <= kSlotBytesMax) text.resize(size_t(st.st_size));
-    size_t filled = 0;
-    while (filled < text.size()) {
-      const ssize_t n = io_.pread(fd, text.data() + filled, text.size() - filled, off_t(filled));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) break;
-      filled += size_t(n);
-    }
-    io_.close(fd);
-    text.resize(filled);
-    if (text.find_first_not_of('\0') == text.npos) continue;  // set aside, and never written to
+    bool read = false;
+    for (int tries = 0; !read && tries < kReadTries; ++tries) read = read_slot(slot, text);
+    if (read && text.find_first_not_of('\0') == text.npos) continue;  // set aside, and never written to
     out.found = true;
     auto checkpoint = decode_checkpoint(text);
     if (!checkpoint) {

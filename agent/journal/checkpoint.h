@@ -46,6 +46,7 @@ class CheckpointFiles {
  private:
   std::string path(int slot) const;
   bool open(int slot);
+  bool read_slot(int slot, std::string& text);
   Io& io_;
   const std::string directory_;
   int fds_[2] = {-1, -1};

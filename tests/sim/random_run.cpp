@@ -11,8 +11,7 @@ constexpr int64_t kMillisecond = 1'000'000;
 /// What a seed decides: how big everything is, what goes wrong how often, and then each step.
 class RandomRun {
  public:
-  RandomRun(uint64_t seed, RunOptions options)
-      : random_(seed), options_(options), world_(make_state(), make_disk()) {}
+  explicit RandomRun(uint64_t seed) : random_(seed), world_(make_state(), make_disk()) {}
 
   RunResult run() {
     RunResult result;
@@ -134,11 +133,6 @@ class RandomRun {
                                    .names = PowerCut::Changes(below(3))});
     }
     if (one_in(2)) world_.disk.faults = nullptr;
-    // Those of outputs go on.
-    if (world_.disk.faults && !options_.faults_at_start)
-      world_.disk.faults = [faults = world_.disk.faults](const SimCall& call) -> std::optional<SimFault> {
-        return call.path.starts_with("/data") ? std::nullopt : faults(call);
-      };
     if (flip) world_.flip_bit_in_sealed_segment(random_);
     world_.start(one_in(2));
     if (one_in(4)) crash();
@@ -151,8 +145,7 @@ class RandomRun {
     log::debug("sim: trouble {}", kind);
     switch (kind) {
       case 0:
-        disk.faults = fail_calls(IoCall::sync, options_.outputs_fail_to_sync && one_in(2) ? "/out" : "/data",
-                                 {EIO}, 1 + int(below(5)));
+        disk.faults = fail_calls(IoCall::sync, one_in(2) ? "/out" : "/data", {EIO}, 1 + int(below(5)));
         break;
       case 1:
         disk.faults =
@@ -172,7 +165,7 @@ class RandomRun {
         };
         break;
       case 5:
-        if (flips_) world_.flip_bit_in_sealed_segment(random_);
+        if (flips_ && world_.settle()) world_.flip_bit_in_sealed_segment(random_);
         break;
       case 6:
         disk.faults = fail_calls(IoCall::open, "/out", {EACCES}, 1 + int(below(40)));
@@ -182,9 +175,7 @@ class RandomRun {
         world_.collecting_failure = [] { return std::nullopt; };
     }
     if (!disk.faults) return;
-    disk.faults = [this, faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
-      if (!options_.outputs_fail_to_sync && call.kind == IoCall::sync && call.path.starts_with("/out"))
-        return std::nullopt;
+    disk.faults = [faults = disk.faults](const SimCall& call) -> std::optional<SimFault> {
       const auto fault = faults(call);
       if (fault)
         log::debug("sim: call {} of kind {} on {}: error {}, {} bytes", call.number, int(call.kind),
@@ -236,7 +227,6 @@ class RandomRun {
   }
 
   SimRandom random_;
-  const RunOptions options_;
   ManualClock clock_;
   size_t crash_every_ = 0, fault_every_ = 0, extras_ = 0;
   bool flips_ = false;
@@ -246,9 +236,9 @@ class RandomRun {
 
 }  // namespace
 
-RunResult run_seed(uint64_t seed, RunOptions options) {
+RunResult run_seed(uint64_t seed) {
   seed_system_randomness(seed);
-  return RandomRun(seed, options).run();
+  return RandomRun(seed).run();
 }
 
 }  // namespace weir::test

@@ -1,5 +1,4 @@
 // Any number of seeds of the simulator, from one on: ./dev sim [SEEDS] [--seed N] [--from N] [--log]
-// [--output-syncs-fail] [--faults-at-start]
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -27,17 +26,12 @@ void say_seed(int) {
 int main(int argc, char** argv) {
   uint64_t seeds = 1000, first = 1;
   bool loud = false;
-  test::RunOptions options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "--seed" && i + 1 < argc)
       first = std::strtoull(argv[++i], nullptr, 10), seeds = 1;
     else if (word == "--from" && i + 1 < argc)
       first = std::strtoull(argv[++i], nullptr, 10);
-    else if (word == "--output-syncs-fail")
-      options.outputs_fail_to_sync = true;
-    else if (word == "--faults-at-start")
-      options.faults_at_start = true;
     else if (word == "--log")
       loud = true;
     else
@@ -51,7 +45,7 @@ int main(int argc, char** argv) {
   uint64_t failed = 0;
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
     current_seed = seed;
-    const test::RunResult r = test::run_seed(seed, options);
+    const test::RunResult r = test::run_seed(seed);
     total.records += r.records, total.lives += r.lives, total.power_cuts += r.power_cuts;
     total.faults += r.faults, total.resent += r.resent, total.judged += r.judged, total.calls += r.calls;
     if (!r.failure.empty()) {
@@ -68,8 +62,7 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "%llu seeds, %llu failed: %llu records sent, %llu sent again, %llu lines judged, %llu lives (%llu "
-      "power "
-      "cuts), %llu troubles, %llu calls of Io\n",
+      "power cuts), %llu troubles, %llu calls of Io\n",
       static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(failed),
       static_cast<unsigned long long>(total.records), static_cast<unsigned long long>(total.resent),
       static_cast<unsigned long long>(total.judged), static_cast<unsigned long long>(total.lives),
