@@ -17,6 +17,8 @@
 namespace weir {
 namespace {
 
+constexpr int kIdentifyTries = 5;
+
 std::string kernel_boot_id() {
   const std::string id = read_beginning(system_io(), AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64);
   return id.substr(0, id.find('\n'));
@@ -223,13 +225,16 @@ void DiskJournal::quarantine_file(const std::string& name, const std::string& re
     log::error("journal: cannot move {} to {}: {}", name, target, std::strerror(errno));
 }
 
-/// Which segment a file is: by its header, else by its name and its first transaction.
+/// Which segment a file is: by its header, else by its name and its first transaction. Unknown: errno says
+/// why.
 DiskJournal::Kind DiskJournal::identify(Segment& segment) {
   const int fd = open_segment(segment);
   struct stat st;
-  if (fd < 0 || io_.fstat(fd, &st) != 0) {
-    log::error("journal: cannot look at {}: {}; it is left alone", segment.name, std::strerror(errno));
-    if (fd >= 0) io_.close(fd);
+  if (fd < 0) return Kind::unknown;
+  if (io_.fstat(fd, &st) != 0) {
+    const int error = errno;
+    io_.close(fd);
+    errno = error;
     return Kind::unknown;
   }
   segment.bytes = segment.used = uint64_t(st.st_size);
@@ -248,7 +253,7 @@ DiskJournal::Kind DiskJournal::identify(Segment& segment) {
     const bool blank =
         begin.find_first_not_of('\0') == begin.npos && reader.end_of_data() <= kSegmentHeaderBytes;
     if (reader.error() == 0) return blank ? Kind::empty : Kind::foreign;
-    log::error("journal: cannot read {}: {}; it is left alone", segment.name, std::strerror(reader.error()));
+    errno = reader.error();
     return Kind::unknown;
   }
   segment.first = t.header.before, segment.made_ns = t.header.received_ns;
@@ -266,7 +271,9 @@ Result<void> DiskJournal::find_segments() {
     segment.name = name;
     if (!parse_segment_name(name, segment.sequence, segment.uuid)) continue;
     next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
-    switch (identify(segment)) {
+    Kind kind = Kind::unknown;
+    for (int tries = 0; kind == Kind::unknown && tries < kIdentifyTries; ++tries) kind = identify(segment);
+    switch (kind) {
       case Kind::segment:
         next_sequence_ = std::max(next_sequence_, segment.sequence + 1);
         found.push_back(std::move(segment));
@@ -278,6 +285,7 @@ Result<void> DiskJournal::find_segments() {
         quarantine_file(name, "it is not a segment of this journal, or nothing in it can be read");
         break;
       case Kind::unknown:
+        log::error("journal: cannot read {}: {}; it is left alone", name, std::strerror(errno));
         break;
     }
   }
