@@ -90,7 +90,7 @@ AppendResult DiskJournal::append(Transaction& t) {
     const int64_t now = clock_.monotonic_ns();
     if (first) first_unwritten_ns_ = now;
     if (appends_.empty()) first_unsynced_ns_ = now;
-    if (t.level == AckLevel::durable) durable_wanted_mark_ = mark_;
+    if (t.level == AckLevel::durable) durable_wanted_mark_ = mark_, durable_producers_ = true;
     Append* last = appends_.size() > closed_appends_ ? &appends_.back() : nullptr;
     if (last && !last->client.client && !t.client.client && last->bytes < kWriteAtOnceBytes) {
       last->end = position_, last->mark = mark_, last->bytes += lines;
@@ -412,6 +412,7 @@ bool DiskJournal::step_checkpoint() {
     std::lock_guard lock(mutex_);
     if (!dirty_) return false;
     durable = clock_.monotonic_ns() - durable_checkpoint_ns_ >= kDurableCheckpointSpacing;
+    if (durable) ask_to_secure();
   }
   return checkpoint(durable);
 }

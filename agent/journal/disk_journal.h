@@ -178,6 +178,7 @@ class DiskJournal final : public TailJournal {
   uint64_t segment_bytes() const;
   bool make_room(uint64_t bytes);
   bool free_oldest();
+  void ask_to_secure();
   void wait_for_room(const char* why);
   bool sync();
   bool sync_sealed();
@@ -213,6 +214,8 @@ class DiskJournal final : public TailJournal {
   std::deque<Append> appends_;  ///< from synced_ on
   size_t written_appends_ = 0;  ///< of them lie in the file
   uint64_t unwritten_bytes_ = 0, unsynced_bytes_ = 0;
+  uint64_t unsecured_bytes_ = 0;    ///< written since sinks were asked to make their outputs durable
+  bool durable_producers_ = false;  ///< somebody asked for `durable` since then
   int64_t first_unwritten_ns_ = 0, first_unsynced_ns_ = 0, last_write_ns_ = 0;
   Position durable_wanted_ = 0;  ///< a reader waits for it
   uint64_t durable_wanted_mark_ = 0;

@@ -18,6 +18,9 @@ constexpr uint64_t kRunBytesMax = 1 << 20;    // of one transaction, where it ca
 constexpr uint64_t kWriteBytesMax = 4 << 20;  // of one step
 constexpr size_t kPartsMax = 3 * 256;
 constexpr uint64_t kSegmentBytesMin = 1 << 20, kSegmentBytesMax = 64 << 20;
+/// Outputs are made durable each time so much was written: in small bites where acknowledgements wait for the
+/// same disk, else seldom, because a sink that waits for its disk falls behind.
+constexpr uint64_t kSecureBytesDurable = 8 << 20, kSecureBytesMax = 1 << 30;
 constexpr size_t kClientsPerTransaction = 4096;
 constexpr off_t kReserveBytes = 1 << 20;
 
@@ -150,6 +153,10 @@ bool DiskJournal::write_some(std::vector<Run>& runs, size_t& done, Boundary& at,
     Totals more = end.totals;
     for (size_t s = 0; s < kStreamCount; ++s)
       more.records[s] -= at.totals.records[s], more.bytes[s] -= at.totals.bytes[s];
+    unsecured_bytes_ += offset - begin;
+    if (unsecured_bytes_ >=
+        (durable_producers_ ? kSecureBytesDurable : std::min(bytes_max_ / 4, kSecureBytesMax)))
+      ask_to_secure();
     offset_ = segments_.back().used = offset;
     next_index_ = index;
     written_ = at = end;
@@ -214,14 +221,20 @@ bool DiskJournal::roll(uint64_t bytes) {
     if (io_.ftruncate(file->fd, off_t(offset_)) == 0) last.bytes = offset_;
     if (unsynced()) sealed_.push_back({std::move(file_), written_, written_appends_});
     file_.reset();
-    // Outputs are made durable now and then, so that old segments can go when their space is needed.
-    for (TailCursor* c : cursors_)
-      if (c->needs_secure_ && c->secured_.at.position < c->place_.at.position) {
-        c->secure_wanted_ = c->woken_ = true;
-        c->wake_.notify_one();
-      }
   }
   return create_segment(bytes);
+}
+
+/// Asks sinks to make their outputs durable, so that old segments can go when their space is needed. Under
+/// mutex_.
+void DiskJournal::ask_to_secure() {
+  unsecured_bytes_ = 0;
+  durable_producers_ = false;
+  for (TailCursor* c : cursors_)
+    if (c->needs_secure_ && c->secured_.at.position < c->place_.at.position) {
+      c->secure_wanted_ = c->woken_ = true;
+      c->wake_.notify_one();
+    }
 }
 
 /// Frees the oldest segments until so many bytes fit. False: a cursor still needs them.
