@@ -60,7 +60,7 @@ def throughput(make, case, count, sizes, look=lambda program: None):
     """One run. `sizes`: of the files when everything is in them, None where the program knows by itself. `look` may
     keep the files."""
     directory = fresh_directory()
-    warm_memory(data_bytes(case.data, count) * case.copies() * 5 // 4 + (256 << 20))
+    warm_memory(data_bytes(case.data, count) * case.copies() * 5 // 2 + (256 << 20))  # output and journal
     program = make(case, directory)
     try:
         before, threads_before = program.cpu(), threads(program.pid)
