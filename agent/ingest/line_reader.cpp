@@ -24,12 +24,18 @@ bool LineReader::next(Line& out) {
     std::string_view line = without_cr({begin, size_t(lf - begin)});
     line_bytes_ = size_t(lf - begin) + 1;
     take(line_bytes_);
-    if (is_blank(line)) continue;
-    out = {line, line.size() > input_.record_bytes_max(), line.size()};
-    if (out.too_long) out.payload = line.substr(0, kQuarantineRawBytesMax);
-    return true;
+    if (whole(line, out)) return true;
   }
   return false;
+}
+
+/// False: there is nothing in it. Too long is too long, whatever is in it: where it is cut, nobody knows
+/// that.
+bool LineReader::whole(std::string_view line, Line& out) const {
+  const bool too_long = line.size() > input_.record_bytes_max();
+  if (!too_long && is_blank(line)) return false;
+  out = {too_long ? line.substr(0, kQuarantineRawBytesMax) : line, too_long, line.size()};
+  return true;
 }
 
 void LineReader::start_skipping() {
@@ -58,15 +64,13 @@ bool LineReader::skip_line(Line& out, char* lf) {
 bool LineReader::last(Line& out) {
   if (skipping_) {
     skipping_ = false;
-    out = {skipped_head_, true, skipped_length_};
+    out = {skipped_head_, true, skipped_length_ - skipped_cr_};
     return true;
   }
   std::string_view line = without_cr({input_.data(), input_.size()});
   line_bytes_ = input_.size();
   take(line_bytes_);
-  if (is_blank(line)) return false;
-  out = {line, line.size() > input_.record_bytes_max(), line.size()};
-  return true;
+  return whole(line, out);
 }
 
 void LineReader::end_turn() {

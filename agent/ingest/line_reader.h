@@ -45,6 +45,7 @@ class LineReader {
 
  private:
   bool skip_line(Line& out, char* line_feed);
+  bool whole(std::string_view line, Line& out) const;
   void start_skipping();
   void take(size_t bytes) {
     input_.take(bytes);
