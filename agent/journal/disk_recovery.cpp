@@ -391,7 +391,13 @@ void DiskJournal::recover_end(const Checkpoint& known) {
     if (!same_boot_) io_.fdatasync(fd);
   }
   if (fd >= 0) io_.close(fd);
-  if (durable < end.position) {
+  // A client's number alone moves no position: the sync that names its place may have come before it.
+  const auto is_durable = [&](const Found& f) {
+    const bool number_alone =
+        f.end.position == f.before.position && !(f.flags & TransactionHeader::clients_part);
+    return f.end.position < durable || (f.end.position == durable && !number_alone);
+  };
+  if (durable < end.position || (!found.back().empty() && !is_durable(found.back().back()))) {
     // It is in the kernel's hands yet: of a process of this boot perhaps that died before its first
     // checkpoint, whatever the last one says.
     size_t first = segments_.size() - 1;
@@ -399,14 +405,13 @@ void DiskJournal::recover_end(const Checkpoint& known) {
     synced_ = segments_[first].first;
     for (size_t i = first; i < segments_.size(); ++i) {
       const int file = open_segment(segments_[i], O_RDWR);
-      if (file < 0) continue;
       uint64_t from = kSegmentHeaderBytes;
-      for (const Found& f : found[i])
-        if (f.end.position <= durable) from = f.end_offset;
+      for (size_t n = 0; n < found[i].size() && is_durable(found[i][n]); ++n) from = found[i][n].end_offset;
       const Boundary upto = i + 1 < segments_.size() ? segments_[i + 1].first : end;
       appends_.push_back({upto.position, ++mark_, segments_[i].used, {}, 0});
       unsynced_bytes_ += segments_[i].used;
-      sealed_.push_back({std::make_shared<File>(io_, file), upto, appends_.size(), from, segments_[i].used});
+      auto handle = file < 0 ? nullptr : std::make_shared<File>(io_, file);
+      sealed_.push_back({std::move(handle), upto, appends_.size(), from, segments_[i].used, file < 0});
     }
     written_appends_ = closed_appends_ = appends_.size();
     written_mark_ = mark_;
