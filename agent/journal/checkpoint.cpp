@@ -166,22 +166,15 @@ CheckpointFiles::Loaded CheckpointFiles::load() {
     } else if (!out.checkpoint || checkpoint->generation > out.checkpoint->generation) {
       out.checkpoint = std::move(checkpoint);
       durable_slot_ = slot;
-      loaded_is_durable_ = false;
+      loaded_ = std::move(text);
     }
   }
   if (out.checkpoint) generation_ = out.checkpoint->generation;
   return out;
 }
 
-bool CheckpointFiles::save(Checkpoint& checkpoint, bool durable) {
-  if (!loaded_is_durable_) {  // before the other one is written over
-    if (!open(durable_slot_) || io_.fdatasync(fds_[durable_slot_]) != 0) return false;
-    loaded_is_durable_ = true;
-  }
-  const int slot = 1 - durable_slot_;
+bool CheckpointFiles::write(int slot, const std::string& text) {
   if (!open(slot)) return false;
-  checkpoint.generation = generation_ + 1;
-  const std::string text = encode(checkpoint);
   for (size_t done = 0; done < text.size();) {
     const iovec part{const_cast<char*>(text.data()) + done, text.size() - done};
     const ssize_t n = io_.pwritev(fds_[slot], &part, 1, off_t(done));
@@ -189,6 +182,18 @@ bool CheckpointFiles::save(Checkpoint& checkpoint, bool durable) {
     if (n <= 0) return false;
     done += size_t(n);
   }
+  return true;
+}
+
+bool CheckpointFiles::save(Checkpoint& checkpoint, bool durable) {
+  if (!loaded_
+           .empty()) {  // Before the other one is written over. A sync of it may have failed: write it again.
+    if (!write(durable_slot_, loaded_) || io_.fdatasync(fds_[durable_slot_]) != 0) return false;
+    loaded_.clear();
+  }
+  const int slot = 1 - durable_slot_;
+  checkpoint.generation = generation_ + 1;
+  if (!write(slot, encode(checkpoint))) return false;
   if (durable && io_.fdatasync(fds_[slot]) != 0) {
     // What a failed sync leaves is not known: another file, for another try.
     const int error = errno;

@@ -46,13 +46,14 @@ class CheckpointFiles {
  private:
   std::string path(int slot) const;
   bool open(int slot);
+  bool write(int slot, const std::string& text);
   bool read_slot(int slot, std::string& text);
   Io& io_;
   const std::string directory_;
   int fds_[2] = {-1, -1};
   uint64_t generation_ = 0;
   int durable_slot_ = 1;
-  bool loaded_is_durable_ = true;  ///< what load() found there may be in the page cache only
+  std::string loaded_;  ///< what load() found there, until it is known to be on the disk
 };
 
 std::string encode(const Checkpoint& checkpoint);
