@@ -11,6 +11,7 @@
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 
+#include "agent/app/metrics.h"
 #include "agent/app/status_json.h"
 #include "agent/app/tail_stream.h"
 #include "agent/core/log.h"
@@ -89,6 +90,23 @@ asio::awaitable<Response> on_reload(Shared& shared, const Request& request) {
   co_return answer(request, http::status::ok, reload_json(result));
 }
 
+/// Ready: records are taken. What keeps it from that, or a sink from delivering, is said.
+Response ready(const Request& request, const TopologyStatus& status) {
+  nlohmann::ordered_json reasons = nlohmann::ordered_json::array();
+  const bool taken = status.journal.state == "ok";
+  if (!taken) {
+    const std::string why = status.journal.error.empty() ? "" : ": " + status.journal.error;
+    reasons.push_back("journal: " + status.journal.state + why);
+  }
+  for (const SinkStatus& s : status.sinks)
+    if (s.state != "ok" && s.state != "draining")
+      reasons.push_back("sink " + s.name + ": " + s.state +
+                        (s.last_error.empty() ? "" : ": " + s.last_error));
+  const nlohmann::ordered_json body = {{"status", taken ? "ready" : "not ready"}, {"reasons", reasons}};
+  return answer(request, taken ? http::status::ok : http::status::service_unavailable,
+                body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
 asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   std::string_view target(request.target().data(), request.target().size());
   std::string_view path = target.substr(0, target.find('?'));
@@ -97,9 +115,9 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
     if (request.method() == http::verb::post) co_return co_await on_reload(shared, request);
     co_return problem(request, http::status::method_not_allowed, "use POST");
   }
-  if (path != "/v1/status" && path != "/healthz")
+  if (path != "/v1/status" && path != "/healthz" && path != "/readyz" && path != "/metrics")
     co_return problem(request, http::status::not_found,
-                      "known: GET /v1/status /v1/tail /healthz, POST /v1/reload");
+                      "known: GET /v1/status /v1/tail /metrics /healthz /readyz, POST /v1/reload");
   if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
   TopologyStatus status = shared.topology.status();
   if (path == "/healthz") {
@@ -108,7 +126,15 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
                      "{\"status\":\"" + std::string(failed ? "failed" : "ok") + "\",\"journal\":\"" +
                          status.journal.state + "\"}");
   }
+  if (path == "/readyz") co_return ready(request, status);
   double uptime_s = double(shared.clock.monotonic_ns() - shared.started_ns) / 1e9;
+  if (path == "/metrics") {
+    const auto accept = request[http::field::accept];
+    const MetricsFormat format = metrics_format({accept.data(), accept.size()});
+    co_return answer(request, http::status::ok,
+                     metrics_text(status, shared.reloader.state(), uptime_s, format),
+                     metrics_content_type(format));
+  }
   co_return answer(request, http::status::ok, status_json(status, shared.reloader.state(), uptime_s));
 }
 

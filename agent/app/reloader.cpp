@@ -22,7 +22,12 @@ void Reloader::stop() {
 Result<void> Reloader::start(const Config& config) {
   auto applied = topology_.apply(config, {});
   if (!applied) return tl::unexpected(applied.error());
-  state_ = {1, config.hash, config.files, clock_.wall_ns(), {1, "applied", {}, *applied}};
+  state_ = {1,
+            config.hash,
+            config.files,
+            clock_.wall_ns(),
+            {{"applied", 0}, {"unchanged", 0}, {"refused", 0}},
+            {1, "applied", {}, *applied}};
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
   return {};
 }
@@ -79,6 +84,7 @@ ReloadResult Reloader::reload(const ApplyOptions& options) {
   log::info("reload: {}, generation {}", result.result, result.generation);
   state.last_time_ns = clock_.wall_ns();
   state.last = result;
+  ++state.results[result.result];
   std::lock_guard lock(mutex_);
   state_ = std::move(state);
   return result;

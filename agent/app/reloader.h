@@ -24,6 +24,7 @@ struct ReloadState {
   std::string config_hash;
   std::vector<std::string> config_files;
   int64_t last_time_ns = 0;
+  std::map<std::string, uint64_t> results;  ///< how many reloads ended so; the start is none
   ReloadResult last;
 };
 

@@ -78,6 +78,7 @@ class DiskJournal final : public TailJournal {
     int64_t made_ns = 0;
     bool damaged = false;
     bool rewrites = false;
+    std::optional<Position> jumped_from = {};
   };
   /// The file that is written to; closed when the last thread lets go of it.
   struct File {
@@ -249,7 +250,8 @@ class DiskJournal final : public TailJournal {
   uint64_t spare_bytes_ = 0;
   bool spare_wanted_ = false, creating_ = false;
   uint32_t next_index_ = 0;
-  bool rewriting_ = false;  ///< the next segment holds again what the last one holds
+  std::optional<Position> jumped_from_;  ///< of the next segment
+  bool rewriting_ = false;               ///< the next segment holds again what the last one holds
 
   std::mutex room_mutex_;     ///< one at a time frees segments; before all others
   std::mutex clients_mutex_;  ///< the last to be taken

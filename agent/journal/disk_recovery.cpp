@@ -177,6 +177,7 @@ Result<void> DiskJournal::recover() {
     if (!unwritten()) {
       if (file_ && unsynced()) sealed_.push_back({file_, written_, written_appends_});
       file_.reset();  // a jump lies between two segments
+      jumped_from_ = position_;
       position_ = known.written, totals_ = known.written_totals;
       visible_ = written_ = {position_, totals_};
       if (appends_.empty())
@@ -245,6 +246,7 @@ DiskJournal::Kind DiskJournal::identify(Segment& segment) {
     if (header.journal_uuid != uuid_ || header.format != kJournalFormat) return Kind::foreign;
     segment.uuid = header.uuid, segment.sequence = header.sequence, segment.first = header.first;
     segment.made_ns = header.made_ns, segment.rewrites = header.rewrites;
+    segment.jumped_from = header.jumped_from;
     return Kind::segment;
   }
   StoredTransaction t;
@@ -351,7 +353,7 @@ void DiskJournal::recover_end(const Checkpoint& known) {
   Boundary end = segments_[begin].first;
   for (size_t i = begin; i < segments_.size(); ++i) {
     bool cut = false;
-    if (segments_[i].rewrites) end = segments_[i].first;
+    if (segments_[i].rewrites || segments_[i].jumped_from == end.position) end = segments_[i].first;
     const bool again = i + 1 < segments_.size() && segments_[i + 1].rewrites;
     uint32_t index = 0;
     for (size_t n = 0; n < found[i].size() && !cut; ++n) {

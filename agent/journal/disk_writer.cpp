@@ -396,7 +396,7 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
     creating_ = true;
     header.sequence = next_sequence_;
     header.first = written_;
-    header.rewrites = rewriting_;
+    header.rewrites = rewriting_, header.jumped_from = jumped_from_;
     again = written_.position < visible_.position;
   }
   header.uuid = random_uuid(), header.journal_uuid = uuid_;
@@ -447,13 +447,14 @@ bool DiskJournal::try_create_segment(uint64_t bytes) {
   {
     std::lock_guard lock(mutex_);
     segments_.push_back({header.sequence, header.uuid, name, header.first, wanted, begin.size(),
-                         header.made_ns, false, header.rewrites});
+                         header.made_ns, false, header.rewrites, header.jumped_from});
     file_ = std::move(file);
     offset_ = begin.size();
     capacity_ = wanted;
     next_index_ = index;
     next_sequence_ = header.sequence + 1;
     rewriting_ = false;
+    jumped_from_.reset();
   }
   set_aside_reserve();
   return true;

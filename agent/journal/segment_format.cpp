@@ -70,7 +70,8 @@ std::string encode(const SegmentHeader& h) {
   put(p, 32, h.first);
   std::memcpy(p + 104, h.uuid.data(), kUuidBytes);
   std::memcpy(p + 140, h.journal_uuid.data(), kUuidBytes);
-  put(p, 176, uint32_t(h.rewrites));
+  put(p, 176, uint32_t(h.rewrites) | uint32_t(h.jumped_from.has_value()) << 1);
+  put(p, 184, h.jumped_from.value_or(0));
   put(p, 8, crc32c(0, p + 12, kSegmentHeaderBytes - 12));
   return out;
 }
@@ -85,7 +86,10 @@ bool decode(std::string_view bytes, SegmentHeader& out) {
   out.first = get_boundary(p, 32);
   out.uuid.assign(p + 104, kUuidBytes);
   out.journal_uuid.assign(p + 140, kUuidBytes);
-  out.rewrites = get<uint32_t>(p, 176) & 1;
+  const uint32_t flags = get<uint32_t>(p, 176);
+  out.rewrites = flags & 1;
+  out.jumped_from.reset();
+  if (flags & 2) out.jumped_from = get<uint64_t>(p, 184);
   return out.format != kJournalFormat || plausible(out.first);
 }
 

@@ -3,6 +3,7 @@
 // numbers are little-endian.
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,7 +28,8 @@ struct SegmentHeader {
   uint64_t sequence = 0;           ///< of segments in this journal, from 1
   Boundary first;                  ///< before its first record
   bool rewrites = false;           ///< what the segment before holds behind `first` is written here once more
-  int64_t made_ns = 0;             ///< wall clock
+  std::optional<Position> jumped_from;  ///< what lies from there to `first` was lost before this was made
+  int64_t made_ns = 0;                  ///< wall clock
 };
 /// kSegmentHeaderBytes of them.
 std::string encode(const SegmentHeader& header);
