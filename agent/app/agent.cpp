@@ -6,17 +6,24 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <thread>
 
 #include "agent/app/control_server.h"
 #include "agent/app/make_journal.h"
 #include "agent/app/reloader.h"
 #include "agent/app/topology.h"
 #include "agent/core/log.h"
+#include "agent/core/passed_sockets.h"
+#include "agent/core/thread_name.h"
 #include "agent/ingest/listeners.h"
 
 namespace weir {
@@ -112,6 +119,32 @@ class Signals {
   Topology& topology_;
 };
 
+/// Tells systemd that we live (WatchdogSec=), as long as the pipe thread answers and journal and sinks can be
+/// looked at. A sink whose receiver is dead is no reason to start again.
+class Watchdog {
+ public:
+  explicit Watchdog(Topology& topology) {
+    const char* const usec = std::getenv("WATCHDOG_USEC");
+    const char* const pid = std::getenv("WATCHDOG_PID");
+    if (!usec || (pid && pid != std::to_string(getpid()))) return;
+    const auto every = std::chrono::microseconds(std::max(1LL, std::atoll(usec) / 3));
+    thread_ = std::jthread([this, every, &topology](std::stop_token stop) {
+      name_this_thread("watchdog");
+      std::unique_lock lock(mutex_);
+      while (!stop.stop_requested()) {
+        topology.status();
+        notify("WATCHDOG=1");
+        changed_.wait_for(lock, stop, every, [] { return false; });
+      }
+    });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::jthread thread_;
+};
+
 int run(const Config& config, const AgentOptions& options) {
   const Clock& clock = system_clock();
   auto journal = make_journal(config, system_io(), clock);
@@ -135,7 +168,10 @@ int run(const Config& config, const AgentOptions& options) {
     }
     Signals signals(main_io, reloader, topology);
     say_ready(topology, options.ready_fd);
-    main_io.run();
+    {
+      Watchdog watchdog(topology);
+      main_io.run();
+    }
     notify("STOPPING=1");
     control.stop();
     topology.interrupt();
@@ -161,6 +197,7 @@ int run_agent(AgentOptions options) {
     return kExitUsage;
   }
   occupy_standard_descriptors();
+  adopt_passed_sockets();
   LoadedConfig loaded = load_config(options.config, listener_component_types(), sink_component_types());
   if (!loaded.config) {
     for (const ConfigError& e : loaded.errors) std::fprintf(stderr, "%s\n", e.text().c_str());

@@ -15,6 +15,7 @@
 #include "agent/app/status_json.h"
 #include "agent/app/tail_stream.h"
 #include "agent/core/log.h"
+#include "agent/core/passed_sockets.h"
 #include "agent/core/socket_path.h"
 #include "agent/ingest/intake_gate.h"
 
@@ -59,7 +60,7 @@ struct ControlServer::Shared {
   Reloader& reloader;
   const Clock& clock;
   int64_t started_ns;
-  std::string path;
+  std::string path;  ///< empty: the socket is the service manager's
   ino_t inode = 0;
   asio::local::stream_protocol::acceptor acceptor{io};
 };
@@ -212,14 +213,18 @@ ControlServer::ControlServer(asio::io_context& io, Topology& topology, Reloader&
 ControlServer::~ControlServer() { stop(); }
 
 Result<void> ControlServer::start(const std::string& path) {
-  UnixSocketOptions options;
-  options.mode = 0600;
-  auto fd = listen_unix(path, options);
-  if (!fd) return fail("control: " + fd.error().message);
-  shared_->path = path;
-  struct stat st;
-  if (lstat(path.c_str(), &st) == 0) shared_->inode = st.st_ino;
-  shared_->acceptor.assign(asio::local::stream_protocol(), *fd);
+  if (auto passed = passed_socket("control", path)) {
+    shared_->acceptor.assign(asio::local::stream_protocol(), passed->fd);
+  } else {
+    UnixSocketOptions options;
+    options.mode = 0600;
+    auto fd = listen_unix(path, options);
+    if (!fd) return fail("control: " + fd.error().message);
+    shared_->path = path;
+    struct stat st;
+    if (lstat(path.c_str(), &st) == 0) shared_->inode = st.st_ino;
+    shared_->acceptor.assign(asio::local::stream_protocol(), *fd);
+  }
   asio::co_spawn(shared_->io, accept_connections(shared_), asio::detached);
   return {};
 }
@@ -229,7 +234,8 @@ void ControlServer::stop() {
   boost::system::error_code ignored;
   shared_->acceptor.close(ignored);
   struct stat st;
-  if (lstat(shared_->path.c_str(), &st) == 0 && st.st_ino == shared_->inode) unlink(shared_->path.c_str());
+  if (!shared_->path.empty() && lstat(shared_->path.c_str(), &st) == 0 && st.st_ino == shared_->inode)
+    unlink(shared_->path.c_str());
 }
 
 }  // namespace weir

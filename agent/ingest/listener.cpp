@@ -17,6 +17,7 @@
 
 #include "agent/core/check.h"
 #include "agent/core/log.h"
+#include "agent/core/passed_sockets.h"
 #include "agent/ingest/listeners.h"
 #include "agent/net/tls.h"
 
@@ -66,7 +67,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     auto tls = make_tls(settings_);
     if (!tls) return tl::unexpected(tls.error());
     tls_ = *tls;
-    auto opened = type_.open(settings_);
+    auto opened = open_socket();
     if (!opened) return tl::unexpected(opened.error());
     handler_ = &handler;
     listen_ = *opened;
@@ -104,7 +105,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     auto tls = make_tls(settings);
     if (!tls) return tl::unexpected(tls.error());
     tls_ = *tls;
-    if (type_.change) {
+    if (type_.change && !passed_) {
       if (auto changed = type_.change(settings); !changed) return changed;
     }
     settings_ = settings;
@@ -192,6 +193,13 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     producer.stamp = settings_.boolean("stamp");
   }
 
+  Result<ListenSocket> open_socket() {
+    auto passed = passed_socket(stats_->name, settings_.text(type_.address_option));
+    if (!passed) return type_.open(settings_);
+    passed_ = true;
+    return ListenSocket{passed->fd, std::string(type_.type.name) + ":" + passed->address, ""};
+  }
+
   void close_socket() noexcept {
     if (!socket_.is_open()) return;
     boost::system::error_code ignored;
@@ -207,6 +215,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   IngestContext& context_;
   FrameHandler* handler_ = nullptr;
   ListenSocket listen_;
+  bool passed_ = false;  ///< by the service manager, whose it stays
   ino_t inode_ = 0;
   dev_t device_ = 0;
   asio::posix::stream_descriptor socket_;

@@ -21,7 +21,8 @@ constexpr int kIdentifyTries = 5;
 
 std::string kernel_boot_id() {
   const std::string id = read_beginning(system_io(), AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64);
-  return id.substr(0, id.find('\n'));
+  // Unknown: each start is taken for another boot, which costs a sync and no record.
+  return id.empty() ? random_uuid() : id.substr(0, id.find('\n'));
 }
 
 std::string why(const std::string& what) { return what + ": " + std::strerror(errno); }
