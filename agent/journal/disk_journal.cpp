@@ -291,7 +291,7 @@ void DiskJournal::pump() {
 }
 
 int64_t DiskJournal::write_due_ns() const {
-  if (!unwritten()) return INT64_MAX;
+  if (!unwritten()) return state_ == "failed" && !unsynced() ? retry_at_ns_ : INT64_MAX;
   const int64_t due = unwritten_bytes_ >= kWriteAtOnceBytes
                           ? 0
                           : std::max(first_unwritten_ns_, last_write_ns_ + kWriteSpacing);
@@ -317,7 +317,7 @@ void DiskJournal::writer(std::stop_token stop) {
 }
 
 bool DiskJournal::sync_due(int64_t now_ns) const {
-  if ((!file_ && sealed_.empty()) || !unsynced()) return false;
+  if ((!file_ && sealed_.empty()) || !unsynced() || now_ns < sync_retry_at_ns_) return false;
   return durable_is_wanted() || full_ ||
          unsynced_bytes_ - unwritten_bytes_ >= std::min(kSyncBytes, bytes_max_ / 8) ||
          written_appends_ >= kUnsyncedAppendsMax || now_ns - first_unsynced_ns_ >= kSyncAge;

@@ -188,6 +188,7 @@ class DiskJournal final : public TailJournal {
   void abandon_file();
   void on_sync_failed(int error, const std::shared_ptr<File>& file);
   void count_sync_failure(int error);
+  void works_again();
   void on_write_failed(int error, const std::string& what);
   void remember_client(const Append& append);
   void note_damage(Position begin, Position end, const std::string& segment, const char* what);
@@ -222,7 +223,7 @@ class DiskJournal final : public TailJournal {
   uint64_t durable_wanted_mark_ = 0;
   uint64_t epoch_ = 0;  ///< counts how often written_ went back
   std::string state_ = "ok", error_;
-  int64_t retry_at_ns_ = 0;
+  int64_t retry_at_ns_ = 0, sync_retry_at_ns_ = 0;
   int sync_failures_ = 0;  ///< in a row
   uint64_t fsync_errors_ = 0, torn_bytes_ = 0, damaged_records_ = 0;
   std::set<Position> damage_;  ///< where ranges of damaged records begin

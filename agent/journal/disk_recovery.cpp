@@ -161,6 +161,9 @@ Result<void> DiskJournal::recover() {
     if (record.boot_id != boot_id_) record.committed = record.secured;
   io_.unlinkat(directory_fd_, kSpareName);
   if (auto found = find_segments(); !found) return found;
+  // Let go of already, but they could not be removed.
+  for (; segments_.size() > 1 && segments_[1].first.position <= known.oldest; segments_.pop_front())
+    io_.unlinkat(directory_fd_, segments_.front().name);
   checkpoint_lost_ = known.places_lost || (!loaded.checkpoint && !segments_.empty());
   if (!segments_.empty()) let_go_ = loaded.checkpoint ? known.oldest : segments_.front().first.position;
   if (!segments_.empty() && known.oldest < segments_.front().first.position && loaded.checkpoint)

@@ -52,7 +52,8 @@ bool DiskJournal::write_again(const Sealed& sealed) {
 }
 
 /// Full segments first, oldest first. Nobody waits for what is in one that cannot be synced: its promise was
-/// `buffered` at most.
+/// `buffered` at most. But of what an earlier process wrote somebody may have been told nothing yet: that is
+/// tried again, and false.
 bool DiskJournal::sync_sealed() {
   for (;;) {
     Sealed first;
@@ -64,6 +65,11 @@ bool DiskJournal::sync_sealed() {
     const bool synced = !first.failed && write_again(first) && io_.fdatasync(first.file->fd) == 0;
     const int error = errno;
     std::lock_guard lock(mutex_);
+    if (!synced && !first.failed && first.found_to > 0) {
+      count_sync_failure(error);
+      sync_retry_at_ns_ = clock_.monotonic_ns() + kRetry;
+      return false;
+    }
     if (!synced) {
       sealed_failed_ = true;
       ++fsync_errors_;
@@ -80,7 +86,7 @@ bool DiskJournal::sync_sealed() {
 /// True: what was written when it began is durable.
 bool DiskJournal::sync() {
   std::lock_guard one_at_a_time(sync_mutex_);
-  sync_sealed();
+  if (!sync_sealed()) return false;
   // A hole there after a power cut must not be taken for the end of what is durable.
   if (sealed_failed_ && !checkpoint(true)) return false;
   sealed_failed_ = false;
@@ -92,6 +98,7 @@ bool DiskJournal::sync() {
     std::unique_lock lock(mutex_);
     file = file_, target = written_, appends = written_appends_, epoch = epoch_;
     if (!unsynced()) {
+      works_again();
       durable_.notify_all();
       tell_space(lock);
       if (lock.owns_lock()) lock.unlock();
@@ -108,16 +115,20 @@ bool DiskJournal::sync() {
     std::unique_lock lock(mutex_);
     if (epoch_ != epoch) return false;  // a write to it failed meanwhile
     on_durable(target, appends);
-    sync_failures_ = 0;
-    if (state_ == "failed") {
-      state_ = "ok", error_.clear();
-      log::info("journal: works again");
-    }
+    works_again();
     durable_.notify_all();
     tell_space(lock);
   }
   progress();
   return true;
+}
+
+/// Under mutex_.
+void DiskJournal::works_again() {
+  sync_failures_ = 0;
+  if (state_ != "failed") return;
+  state_ = "ok", error_.clear();
+  log::info("journal: works again");
 }
 
 bool DiskJournal::step_sync() {
@@ -186,9 +197,9 @@ void DiskJournal::on_write_failed(int error, const std::string& what) {
   if (error == EIO) {  // that file is not to be trusted any more; what it holds already may be good
     sync();
     std::lock_guard one_at_a_time(sync_mutex_);
-    sync_sealed();
+    const bool sealed_synced = sync_sealed();
     std::lock_guard lock(mutex_);
-    abandon_file();
+    if (sealed_synced) abandon_file();
   }
   std::lock_guard lock(mutex_);
   if (sync_failures_ < kSyncFailuresMax)

@@ -75,9 +75,17 @@ bool DiskJournal::step_write() {
   Boundary at;
   uint64_t epoch;
   {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     const int64_t now = clock_.monotonic_ns();
-    if (!unwritten() || now < retry_at_ns_) return false;
+    if (now < retry_at_ns_) return false;
+    if (!unwritten()) {
+      // Nothing is left that could be tried again: the next append is the try. One more failure, and it is
+      // `failed` again.
+      if (state_ != "failed" || unsynced()) return false;
+      state_ = "ok", error_.clear();
+      tell_space(lock);
+      return true;
+    }
     last_write_ns_ = now;
     runs = collect();
     at = written_, epoch = epoch_;

@@ -205,13 +205,11 @@ bool TailCursor::take(BatchView& out, const BatchLimits& limits, std::unique_loc
   for (;;) {
     catch_up();
     if (lag_records() == 0) return false;
-    if (place_.at.position >= journal_.tail_begin()) {
-      window_.clear(), tape_.reset();
-      fill(out, limits, journal_.entries_);
-      return !out.empty();
-    }
+    const bool in_tail = place_.at.position >= journal_.tail_begin();
     const auto within = [&](const TailEntry& e) { return e.end() > place_.at.position; };
-    if (!std::ranges::any_of(window_, within)) {
+    if (in_tail) {
+      window_.clear(), tape_.reset();
+    } else if (!std::ranges::any_of(window_, within)) {
       const Position from = place_.at.position;
       lock.unlock();
       window_.clear();
@@ -224,13 +222,17 @@ bool TailCursor::take(BatchView& out, const BatchLimits& limits, std::unique_loc
       catch_up();
       if (place_.at.position != from) continue;  // dropped meanwhile
     }
-    fill(out, limits, window_);
+    if (in_tail)
+      fill(out, limits, journal_.entries_);
+    else
+      fill(out, limits, window_);
     if (!out.empty()) return true;
     if (out.end > place_.at.position) {  // all of it of other streams
       place_.at.position = out.end;
       place_.at.totals += out.covered;
       continue;
     }
+    // A hole. In the tail, too: positions that were lost before the start.
     const auto next = std::ranges::find_if(window_, within);
     skip_to(next == window_.end() ? journal_.boundary_after(place_.at.position) : next->before, true);
   }
