@@ -48,9 +48,10 @@ void notify(const char* state) {
   close(fd);
 }
 
-void say_ready(Topology& topology, int ready_fd) {
+void say_ready(Topology& topology, const std::string& metrics, int ready_fd) {
   std::string line = "weir: ready pid=" + std::to_string(getpid());
   for (const std::string& address : topology.addresses()) line += " " + address;
+  if (!metrics.empty()) line += " metrics:" + metrics;
   line += "\n";
   (void)!write(STDERR_FILENO, line.data(), line.size());
   notify("READY=1");
@@ -162,12 +163,16 @@ int run(const Config& config, const AgentOptions& options) {
   uint64_t left;
   {
     ControlServer control(main_io, topology, reloader, clock);
-    if (auto started = control.start(config.control_path); !started) {
+    auto started = control.start(config.control_path);
+    std::string metrics;
+    if (started && !config.metrics.null("bind"))
+      started = control.serve_metrics(config.metrics.text("bind"), metrics);
+    if (!started) {
       std::fprintf(stderr, "weir: %s\n", started.error().message.c_str());
       return kExitFailure;
     }
     Signals signals(main_io, reloader, topology);
-    say_ready(topology, options.ready_fd);
+    say_ready(topology, metrics, options.ready_fd);
     {
       Watchdog watchdog(topology);
       main_io.run();

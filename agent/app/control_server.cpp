@@ -5,6 +5,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -14,6 +15,7 @@
 #include "agent/app/metrics.h"
 #include "agent/app/status_json.h"
 #include "agent/app/tail_stream.h"
+#include "agent/core/listen_port.h"
 #include "agent/core/log.h"
 #include "agent/core/passed_sockets.h"
 #include "agent/core/socket_path.h"
@@ -63,6 +65,7 @@ struct ControlServer::Shared {
   std::string path;  ///< empty: the socket is the service manager's
   ino_t inode = 0;
   asio::local::stream_protocol::acceptor acceptor{io};
+  asio::ip::tcp::acceptor metrics_acceptor{io};
 };
 
 namespace {
@@ -139,6 +142,20 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   co_return answer(request, http::status::ok, status_json(status, shared.reloader.state(), uptime_s));
 }
 
+/// What others may see who cannot open the control socket.
+asio::awaitable<bool> serve(Shared& shared, asio::ip::tcp::socket& socket, const Request& request) {
+  const std::string_view target(request.target().data(), request.target().size());
+  const std::string_view path = target.substr(0, target.find('?'));
+  const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
+  Response response;  // no co_await within ?: (g++ 12 destroys its result twice)
+  if (known)
+    response = co_await respond(shared, request);
+  else
+    response = problem(request, http::status::not_found, "known: GET /metrics /healthz /readyz");
+  auto [error, bytes] = co_await http::async_write(socket, response, kAwait);
+  co_return !error && response.keep_alive();
+}
+
 /// True: the connection may be used again.
 asio::awaitable<bool> serve(Shared& shared, Socket& socket, const Request& request) {
   std::string_view target(request.target().data(), request.target().size());
@@ -157,7 +174,8 @@ asio::awaitable<bool> serve(Shared& shared, Socket& socket, const Request& reque
   co_return !error && response.keep_alive();
 }
 
-void close_when_idle(asio::steady_timer& timer, const std::shared_ptr<Socket>& socket) {
+template <class AnySocket>
+void close_when_idle(asio::steady_timer& timer, const std::shared_ptr<AnySocket>& socket) {
   timer.expires_after(kIdle);
   timer.async_wait([socket](boost::system::error_code error) {
     boost::system::error_code ignored;
@@ -165,7 +183,8 @@ void close_when_idle(asio::steady_timer& timer, const std::shared_ptr<Socket>& s
   });
 }
 
-asio::awaitable<void> serve_connection(std::shared_ptr<Shared> shared, std::shared_ptr<Socket> socket) {
+template <class AnySocket>
+asio::awaitable<void> serve_connection(std::shared_ptr<Shared> shared, std::shared_ptr<AnySocket> socket) {
   boost::beast::flat_buffer buffer;
   asio::steady_timer idle(shared->io);
   for (bool again = true; again;) {
@@ -186,13 +205,14 @@ asio::awaitable<void> serve_connection(std::shared_ptr<Shared> shared, std::shar
     again = co_await serve(*shared, *socket, parser.get());
   }
   boost::system::error_code ignored;
-  socket->shutdown(Socket::shutdown_both, ignored);
+  socket->shutdown(AnySocket::shutdown_both, ignored);
 }
 
-asio::awaitable<void> accept_connections(std::shared_ptr<Shared> shared) {
-  while (shared->acceptor.is_open()) {
-    auto socket = std::make_shared<Socket>(shared->io);
-    auto [error] = co_await shared->acceptor.async_accept(*socket, kAwait);
+template <class Acceptor>
+asio::awaitable<void> accept_connections(std::shared_ptr<Shared> shared, Acceptor& acceptor) {
+  while (acceptor.is_open()) {
+    auto socket = std::make_shared<typename Acceptor::protocol_type::socket>(shared->io);
+    auto [error] = co_await acceptor.async_accept(*socket, kAwait);
     if (!error)
       asio::co_spawn(shared->io, serve_connection(shared, socket), asio::detached);
     else if (error == asio::error::operation_aborted)
@@ -225,13 +245,24 @@ Result<void> ControlServer::start(const std::string& path) {
     if (lstat(path.c_str(), &st) == 0) shared_->inode = st.st_ino;
     shared_->acceptor.assign(asio::local::stream_protocol(), *fd);
   }
-  asio::co_spawn(shared_->io, accept_connections(shared_), asio::detached);
+  asio::co_spawn(shared_->io, accept_connections(shared_, shared_->acceptor), asio::detached);
+  return {};
+}
+
+Result<void> ControlServer::serve_metrics(const std::string& bind, std::string& address) {
+  auto port = listen_port("metrics", bind);
+  if (!port) return tl::unexpected(port.error());
+  const auto family = port->address.front() == '[' ? asio::ip::tcp::v6() : asio::ip::tcp::v4();
+  shared_->metrics_acceptor.assign(family, port->fd);
+  address = port->address;
+  asio::co_spawn(shared_->io, accept_connections(shared_, shared_->metrics_acceptor), asio::detached);
   return {};
 }
 
 void ControlServer::stop() {
-  if (!shared_->acceptor.is_open()) return;
   boost::system::error_code ignored;
+  shared_->metrics_acceptor.close(ignored);
+  if (!shared_->acceptor.is_open()) return;
   shared_->acceptor.close(ignored);
   struct stat st;
   if (!shared_->path.empty() && lstat(shared_->path.c_str(), &st) == 0 && st.st_ino == shared_->inode)

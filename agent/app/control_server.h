@@ -18,6 +18,8 @@ class ControlServer {
   ~ControlServer();
   /// Listening when it returns. The socket is 0600.
   Result<void> start(const std::string& path);
+  /// /metrics, /healthz and /readyz over TCP, too. `address` is what is listened on.
+  Result<void> serve_metrics(const std::string& bind, std::string& address);
   /// Takes no new connection; those that are open end with the io_context.
   void stop();
 

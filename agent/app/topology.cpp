@@ -28,11 +28,6 @@ StreamSet streams_of(const Config& config, const std::string& sink) {
   return set;
 }
 
-std::string journal_place(const Config& config) {
-  const std::string& type = config.journal.text("type");
-  return type == "disk" ? "disk at " + config.journal.text("path") : type;
-}
-
 const ComponentConfig* find(const std::vector<ComponentConfig>& list, const std::string& name) {
   for (const ComponentConfig& c : list)
     if (c.name == name) return &c;
@@ -85,6 +80,7 @@ Topology::Topology(const Config& first, std::unique_ptr<Journal> journal, const 
       io_(io),
       data_dir_(first.data_dir),
       control_path_(first.control_path),
+      metrics_place_(metrics_place(first)),
       journal_place_(journal_place(first)),
       rejected_(io, data_dir_ + "/quarantine", "rejected.jsonl"),
       journal_(std::move(journal)),
@@ -197,6 +193,7 @@ void Topology::report_restarts(const Config& config, ApplyReport& report) {
   };
   needs_restart("data_dir", data_dir_, config.data_dir);
   needs_restart("control", control_path_, config.control_path);
+  needs_restart("metrics", metrics_place_, metrics_place(config));
   needs_restart("journal", journal_place_, journal_place(config));
 }
 

@@ -41,6 +41,7 @@ struct Config {
   std::vector<ComponentConfig> listen;
   std::vector<ComponentConfig> sinks;
   std::array<StreamConfig, kStreamCount> streams;
+  Settings metrics;     ///< bind, insecure
   Settings journal;     ///< type, max_bytes
   Settings limits;      ///< record_bytes_max
   Settings clients;     ///< memory, max
@@ -54,6 +55,10 @@ struct Config {
   std::string hash;                ///< hex, of the effective configuration
   std::vector<std::string> notes;  ///< to be said, not errors
 };
+
+/// Where these are, in words, to compare what was started with what is asked for.
+std::string metrics_place(const Config& config);
+std::string journal_place(const Config& config);
 
 /// One mistake, as `weir check` prints it.
 struct ConfigError {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "agent/config/section.h"
+#include "agent/core/listen_port.h"
 
 namespace weir {
 namespace config {
@@ -32,6 +33,7 @@ class Loader {
     if (config_.journal.text("type") == "disk" && !find_path(tree_, {"journal", "max_bytes"}))
       config_.journal.set("max_bytes", kDiskJournalBytes);
     config_.limits = read_fixed(top, limits_section());
+    config_.metrics = read_fixed(top, metrics_section());
     config_.clients = read_fixed(top, clients_section());
     config_.quarantine = read_fixed(top, quarantine_section());
     config_.log = read_fixed(top, log_section());
@@ -42,6 +44,7 @@ class Loader {
     read_streams(top);
     top.finish();
     fill_in_places();
+    check_metrics();
     apply_command_line();
     cross_check(tree_, config_, report_);
     return std::move(config_);
@@ -148,6 +151,21 @@ class Loader {
                     "is longer than " + std::to_string(kSocketPathMax) +
                         " bytes, too long for a socket: choose a shorter one");
     }
+  }
+
+  void check_metrics() {
+    if (config_.metrics.null("bind")) return;
+    const Node* written = find_path(tree_, {"metrics", "bind"});
+    const auto error = [&](const std::string& text) {
+      report_.error(written ? written->where : tree_.where, "metrics.bind", text);
+    };
+    const auto address = split_address(config_.metrics.text("bind"));
+    if (!address)
+      error(address.error().message);
+    else if (!is_loopback(address->host) && !config_.metrics.boolean("insecure"))
+      error(address->host +
+            " can be reached from outside: bind 127.0.0.1, or write `insecure: true` next to it "
+            "if the network is trusted");
   }
 
   std::string place_or_error(const Result<std::string>& place, const std::string& path) {

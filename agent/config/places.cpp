@@ -36,4 +36,13 @@ Result<std::string> default_data_dir() {
   return fail("there is no default data directory without $HOME: set data_dir or $XDG_STATE_HOME");
 }
 
+std::string metrics_place(const Config& config) {
+  return config.metrics.null("bind") ? "the control socket" : config.metrics.text("bind");
+}
+
+std::string journal_place(const Config& config) {
+  const std::string& type = config.journal.text("type");
+  return type == "disk" ? "disk at " + config.journal.text("path") : type;
+}
+
 }  // namespace weir

@@ -162,6 +162,7 @@ std::string print_config(const Config& config, const std::vector<ComponentType>&
   top.set("data_dir", config.data_dir);
   top.set("drain_timeout", config.drain_timeout_ns);
   print_settings(out, config::top_section().options, top, "");
+  print_fixed(out, config::metrics_section(), config.metrics);
   print_fixed(out, config::journal_section(), config.journal);
   print_fixed(out, config::limits_section(), config.limits);
   print_fixed(out, config::clients_section(), config.clients);

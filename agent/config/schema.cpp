@@ -54,6 +54,23 @@ const SectionType& control_section() {
   return section;
 }
 
+const SectionType& metrics_section() {
+  static const SectionType section{
+      "metrics",
+      "`GET /metrics` (Prometheus, OpenMetrics), `/healthz` and `/readyz` over TCP, beside the control "
+      "socket.",
+      {{.name = "bind",
+        .type = OptionType::string,
+        .sentence = "HOST:PORT to listen on, as `127.0.0.1:9464`; port 0 takes a free one (the ready line "
+                    "shows it). Null: not over TCP.",
+        .nullable = true},
+       {.name = "insecure",
+        .type = OptionType::boolean,
+        .default_text = "false",
+        .sentence = "Allows an address that others can reach: whoever does reads all counters and names."}}};
+  return section;
+}
+
 const SectionType& journal_section() {
   static const SectionType section{
       "journal",
@@ -294,16 +311,16 @@ const SectionType& sample_section() {
 }
 
 std::vector<const SectionType*> all_sections() {
-  return {&top_section(),       &control_section(),      &journal_section(), &limits_section(),
-          &clients_section(),   &quarantine_section(),   &log_section(),     &stream_section(),
-          &signature_section(), &context_diff_section(), &set_section(),     &redact_section(),
-          &sample_section()};
+  return {&top_section(),    &control_section(),   &metrics_section(),      &journal_section(),
+          &limits_section(), &clients_section(),   &quarantine_section(),   &log_section(),
+          &stream_section(), &signature_section(), &context_diff_section(), &set_section(),
+          &redact_section(), &sample_section()};
 }
 
 const std::vector<std::string_view>& top_level_names() {
-  static const std::vector<std::string_view> names{"listen",        "control", "data_dir",   "journal",
-                                                   "limits",        "clients", "quarantine", "log",
-                                                   "drain_timeout", "streams", "sinks",      "runtime"};
+  static const std::vector<std::string_view> names{
+      "listen",     "control", "metrics",       "data_dir", "journal", "limits", "clients",
+      "quarantine", "log",     "drain_timeout", "streams",  "sinks",   "runtime"};
   return names;
 }
 

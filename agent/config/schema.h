@@ -18,6 +18,7 @@ struct SectionType {
 
 const SectionType& top_section();  ///< data_dir, drain_timeout
 const SectionType& control_section();
+const SectionType& metrics_section();
 const SectionType& journal_section();
 const SectionType& limits_section();
 const SectionType& clients_section();

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "agent/core/listen_port.h"
 #include "agent/core/socket_path.h"
 #include "agent/ingest/http_session.h"
 #include "agent/ingest/listener.h"
@@ -15,8 +16,6 @@
 
 namespace weir {
 namespace {
-
-constexpr int kBacklog = 1024;
 
 std::vector<Option> with_common(std::vector<Option> own) {
   own.push_back({"default_stream",
@@ -88,33 +87,6 @@ Result<ListenSocket> open_unix_listener(const Settings& s) {
   return ListenSocket{*fd, "unix:" + s.text("path"), s.text("path")};
 }
 
-struct HostPort {
-  std::string host, port;
-};
-
-/// `127.0.0.1:4320`, `[::1]:4320`, `localhost:0`.
-Result<HostPort> split_address(const std::string& text) {
-  size_t colon = text.rfind(':');
-  if (colon == text.npos || colon == 0 || colon + 1 == text.size())
-    return fail("must be HOST:PORT, as 127.0.0.1:4320 or [::1]:4320");
-  HostPort out{text.substr(0, colon), text.substr(colon + 1)};
-  if (out.host.front() == '[' && out.host.back() == ']')
-    out.host = out.host.substr(1, out.host.size() - 2);
-  else if (out.host.find(':') != text.npos)
-    return fail("an IPv6 address needs brackets: [" + out.host + "]:" + out.port);
-  bool digits = out.port.find_first_not_of("0123456789") == text.npos && out.port.size() <= 5;
-  if (!digits || std::stoi(out.port) > 65535) return fail("the port must be a number from 0 to 65535");
-  return out;
-}
-
-bool is_loopback(const std::string& host) {
-  in6_addr six;
-  in_addr four;
-  if (host == "localhost") return true;
-  if (inet_pton(AF_INET, host.c_str(), &four) == 1) return (ntohl(four.s_addr) >> 24) == 127;
-  return inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
-}
-
 std::vector<std::pair<std::string, std::string>> validate_network(const Settings& s) {
   std::vector<std::pair<std::string, std::string>> mistakes;
   const bool tls = !s.null("tls.cert"), clients = !s.null("tls.ca");
@@ -145,31 +117,9 @@ std::vector<std::pair<std::string, std::string>> validate_unix(const Settings& s
 }
 
 Result<ListenSocket> open_port(const Settings& s, const std::string& scheme) {
-  auto address = split_address(s.text("bind"));
-  if (!address) return fail(s.text("bind") + ": " + address.error().message);
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  int error = getaddrinfo(address->host.c_str(), address->port.c_str(), &hints, &found);
-  if (error != 0) return fail(scheme + ":" + s.text("bind") + ": " + gai_strerror(error));
-  std::unique_ptr<addrinfo, void (*)(addrinfo*)> guard(found, freeaddrinfo);
-  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  int on = 1;
-  if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
-    std::string text = "cannot listen on " + scheme + ":" + s.text("bind") + ": " + std::strerror(errno);
-    if (errno == EADDRINUSE) text += "; another program has this port: stop it, or choose another port";
-    if (fd >= 0) ::close(fd);
-    return fail(text);
-  }
-  sockaddr_storage bound{};
-  socklen_t length = sizeof bound;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length);
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  getnameinfo(reinterpret_cast<sockaddr*>(&bound), length, host, sizeof host, port, sizeof port,
-              NI_NUMERICHOST | NI_NUMERICSERV);
-  std::string shown = bound.ss_family == AF_INET6 ? "[" + std::string(host) + "]" : host;
-  return ListenSocket{fd, scheme + ":" + shown + ":" + port, ""};
+  auto port = listen_port(scheme, s.text("bind"));
+  if (!port) return tl::unexpected(port.error());
+  return ListenSocket{port->fd, scheme + ":" + port->address, ""};
 }
 
 Result<ListenSocket> open_tcp_listener(const Settings& s) { return open_port(s, "tcp"); }

@@ -1,12 +1,18 @@
-"""GET /metrics and /readyz on the control socket (interface.md sections 4 and 6)."""
+"""GET /metrics and /readyz on the control socket and over TCP (interface.md sections 4 and 6), and what is made of them in deploy/."""
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
 
 import harness
+
+DEPLOY = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "deploy")
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? (-?[0-9.e+-]+)$')
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -99,6 +105,72 @@ class Metrics(harness.AgentTest):
         self.assertEqual(parse(self.scrape(agent)[1])["weir_sink_up", (("sink", "out"),)], 0)
         os.rmdir(os.path.join(self.dir, "out.jsonl"))
         agent.wait_delivered("out", 1)
+
+
+class OverTcp(harness.AgentTest):
+    def start_with_metrics(self):
+        agent = self.start('metrics: {bind: "127.0.0.1:0"}\n' + harness.ALL_TO_FILE)
+        address = [a for a in agent.addresses if a.startswith("metrics:")]
+        self.assertEqual(len(address), 1, agent.addresses)
+        return agent, address[0][len("metrics:"):]
+
+    def get(self, address, path):
+        try:
+            with urllib.request.urlopen("http://%s%s" % (address, path), timeout=harness.DEADLINE_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def test_metrics_and_health_and_nothing_else(self):
+        _, address = self.start_with_metrics()
+        parse(self.get(address, "/metrics")[1])
+        self.assertEqual([self.get(address, p)[0] for p in ("/metrics", "/healthz", "/readyz")], [200] * 3)
+        self.assertEqual([self.get(address, p)[0] for p in ("/v1/status", "/v1/tail", "/v1/reload", "/")], [404] * 4)
+
+    def test_an_address_that_others_can_reach_needs_to_be_asked_for(self):
+        path = self.write_config('metrics: {bind: "0.0.0.0:0"}\n' + harness.ALL_TO_FILE)
+        check = subprocess.run([harness.BINARY, "check", path], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 78)
+        self.assertRegex(check.stdout, r"weir\.yaml:\d+:\d+: metrics\.bind: 0\.0\.0\.0 can be reached from outside.*insecure: true")
+
+    @unittest.skipUnless(shutil.which("prometheus"), "prometheus (Debian: prometheus) is not installed")
+    def test_prometheus_scrapes_it(self):
+        _, address = self.start_with_metrics()
+        self.write("prometheus.yml", "global: {scrape_interval: 200ms}\nscrape_configs: [{job_name: weir, static_configs: [{targets: ['%s']}]}]\n" % address)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        with open(self.path("prometheus.log"), "wb") as log:
+            server = subprocess.Popen(["prometheus", "--config.file=" + self.path("prometheus.yml"), "--storage.tsdb.path=" + self.path("tsdb"),
+                                       "--web.listen-address=127.0.0.1:%d" % port], stdout=log, stderr=log)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+
+        def scraped():
+            try:  # it is not up yet, or says 503 while it starts
+                text = self.get("127.0.0.1:%d" % port, "/api/v1/query?query=" + urllib.parse.quote("weir_conservation_error{job='weir'}"))[1]
+                return json.loads(text)["data"]["result"]
+            except (OSError, ValueError):
+                return []
+
+        self.assertEqual(harness.wait_for(scraped, "prometheus has scraped")[0]["value"][1], "0")
+
+
+class Deploy(harness.AgentTest):
+    def test_rules_and_dashboard_use_metrics_that_there_are(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        names = {line.split(" ")[2] for line in agent.http("GET", "/metrics")[2].decode().splitlines() if line.startswith("# TYPE")}
+        for path in ("prometheus/weir.rules.yaml", "grafana/weir.json"):
+            with open(os.path.join(DEPLOY, path), encoding="utf-8") as f:
+                text = f.read()
+            used = set(re.findall(r"\b(?:weir|process)_[a-z_]+\b(?=[{\[ ])", text))
+            self.assertGreater(len(used), 5)
+            self.assertEqual(used - names, set(), path)
+
+    @unittest.skipUnless(shutil.which("promtool"), "promtool (Debian: prometheus) is not installed")
+    def test_rules_do_what_they_say(self):
+        done = subprocess.run(["promtool", "test", "rules", "weir.rules.test.yaml"], cwd=os.path.join(DEPLOY, "prometheus"), capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,9 @@ control:
   path: /c
 data_dir: /d
 drain_timeout: 1s
+metrics:  # `GET /metrics` (Prometheus, OpenMetrics), `/healthz` and `/readyz` over TCP, beside the control socket.
+  bind: null
+  insecure: false
 journal:  # Where records wait for their sinks, and the tape that `weir tail -n` reads.
   type: memory
   path: null
