@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import mmap
 import os
+import signal
 import socket
 import struct
 import time
@@ -69,6 +70,11 @@ class Words:
         if at not in self.views:
             self.views[at] = ctypes.c_uint64.from_buffer(self.map, at)
         return self.views[at]
+
+    def close_memory(self):
+        self.views.clear()
+        self.map.close()
+        os.close(self.fd)
 
     def __getitem__(self, at):
         return self.word(at).value
@@ -226,6 +232,13 @@ class Producer:
     def string(self, text):
         return self.arena.string(text)
 
+    def close(self):
+        """Gives back what this process has of it."""
+        self.disconnect()
+        for words in [self.arena] + self.rings:
+            words.close_memory()
+        os.close(self.doorbell)
+
     def disconnect(self):
         if self.connection:
             self.connection.sock.close()
@@ -234,3 +247,28 @@ class Producer:
 
 def connect(agent, client_id="app"):
     return Producer(client_id).attach_to(agent)
+
+
+class Child:
+    """A process of its own that writes to `ring` (made here, so that what it has committed can be seen) until it is
+    killed. `write(n)` commits the n-th record, from 0 on."""
+
+    def __init__(self, write):
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                for n in itertools.count():
+                    write(n)
+            finally:
+                os._exit(1)
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def mapped(agent):
+    """How many mappings of rings and arenas, and how many descriptors, the agent has."""
+    with open("/proc/%d/maps" % agent.pid, encoding="utf-8") as f:
+        maps = sum("/memfd:weir" in line for line in f)
+    return maps, len(os.listdir("/proc/%d/fd" % agent.pid))
