@@ -131,5 +131,16 @@ enum Has : uint8_t {
 /// Payload of a RING frame, with one descriptor (SCM_RIGHTS) at its first byte: `u8 RingWhat, u64 ring_id` (0
 /// but for rings). Answered by RING: the same nine bytes, `u16 code` (0: it is attached) and text.
 enum RingWhat : uint8_t { kArena = 1, kDoorbell = 2, kRing = 3 };
+/// Of the answer; what is not known is a refusal.
+enum RingCode : uint16_t {
+  kAttached = 0,
+  kBadFrame =
+      1,  ///< not nine bytes, an unknown RingWhat, a ring_id where none belongs or none where one does
+  kNoDescriptor = 2,  ///< it came without one
+  kBadMemory = 3,     ///< seals, size, magic, version, capacity
+  kBadOrder = 4,      ///< a ring before the arena, or an arena or doorbell twice
+  kTooMany = 5,   ///< rings of this connection, of the agent, or memory of this user (limits.per_uid.memory)
+  kBadClock = 6,  ///< ClockKind::tsc, and this machine's counter is no clock
+};
 
 }  // namespace weir::ring

@@ -61,6 +61,7 @@ asio::awaitable<void> StreamSession::serve() {
   }
   if (!producer_.client) co_await wait_written();
   co_await wait_acknowledged();
+  co_await finish_rings();
   acks_.clear();
   unlink();
   out_ += last_words_;
@@ -75,7 +76,11 @@ bool StreamSession::choose_protocol() {
   if (begin == frames::kMagic) {
     input_.take(begin.size());
     out_ += frames::kMagic;
-    protocol_ = make_frame_protocol(input_, handler_, producer_);
+    if (producer_.peer.uid)
+      rings_ = std::make_unique<RingLink>(
+          context_, handler_, producer_, share_, [this] { connection_.cancel(); },
+          [this](const char* what) { on_violation(what); });
+    protocol_ = make_frame_protocol(input_, handler_, producer_, rings_ != nullptr);
   } else if (end_of_input_ || !frames::kMagic.starts_with(begin)) {
     protocol_ = make_line_protocol(input_, handler_, producer_);
   }
@@ -110,7 +115,7 @@ bool StreamSession::fill() {
   pause_ns_ = 0;
   if (wait_ns() > 0 && !hung_up()) return false;
   const std::span<char> space = input_.space();
-  IoStep step = connection_.stream().read_some(space);
+  IoStep step = rings_ ? rings_->read_some(connection_.fd(), space) : connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
     input_.filled(step.bytes);
     // A local socket costs its writer the same either way; who waits for replies must not wait longer.
@@ -237,6 +242,9 @@ asio::awaitable<void> StreamSession::obey(Request request) {
       if (protocol_->discarding()) break;
       handler_.on_jump(producer_, request.number);
       break;
+    case Request::Kind::ring:
+      rings_->attach(request.text, protocol_->replies(), out_);
+      break;
     case Request::Kind::drops:
       on_dropped(request);
       break;
@@ -271,8 +279,21 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
   welcomed_ = true;
   protocol_->replies().welcome(out_,
                                {producer_.client->identity->client_id, welcome->level, welcome->last_seq,
-                                context_.buffer.record_bytes_max, handler_.policy()});
+                                context_.buffer.record_bytes_max, handler_.policy(), rings_ != nullptr});
 }
+
+/// What is committed in its rings belongs to the connection, as what lies in its socket does.
+asio::awaitable<void> StreamSession::finish_rings() {
+  if (!rings_) co_return;
+  rings_->finish();
+  while (!rings_->finished() && !stopped_) co_await connection_.sleep_until(Connection::TimePoint::max());
+}
+
+void StreamSession::let_go() {
+  if (rings_) rings_->close();
+}
+
+void StreamSession::on_violation(const char*) {}
 
 void StreamSession::on_dropped(const Request& request) {
   uint64_t& dropped = producer_.client->dropped;

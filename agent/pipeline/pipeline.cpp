@@ -103,6 +103,12 @@ void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view 
   producer.stats->bytes += length;
   if (reason == Reason::too_long) return too_long(producer, head, length);
   ++producer.records;
+  if (reason == Reason::bad_json) {
+    const uint64_t seq = producer.client ? producer.next_seq++ : 0;
+    if (!is_duplicate(producer, seq))
+      reject(producer, seq, {reason, 0, "a ring's record that makes no sense"}, head, length);
+    return;
+  }
   reject(producer, 0, {reason, 0, "the connection ended within the record"}, head, length);
 }
 
