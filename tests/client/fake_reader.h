@@ -59,22 +59,23 @@ struct MappedRing {
 inline std::vector<std::string> take_all() {
   static detail::ToJson to_json;
   detail::Process& p = detail::process;
-  to_json.learn(p.arena.data, p.arena.used);
-  detail::ClockMap clock(p.clock);
-  std::multimap<uint64_t, std::string> lines;
+  std::multimap<uint64_t, std::string> records;
   for (detail::Ring* r = p.rings.load(); r; r = r->next) {
     MappedRing mapped(r->fd);
     for (const std::string& record : mapped.records()) {
-      std::string line;
-      if (!to_json.append(line, record.data(), record.size(), clock)) line = "not a record";
       ring::RecordHeader header;
       std::memcpy(&header, record.data(), sizeof header);
-      lines.emplace(header.clock, line);
+      records.emplace(header.clock, record);
+      mapped.header->tail.fetch_add(record.size());
     }
-    mapped.header->tail.store(mapped.header->head.load());
   }
+  to_json.learn(p.arena.data, p.arena.used);  // behind the records: their sites are there
+  const detail::ClockMap clock(p.clock);
   std::vector<std::string> out;
-  for (auto& [clock_value, line] : lines) out.push_back(line);
+  for (auto& [clock_value, record] : records) {
+    std::string line;
+    out.push_back(to_json.append(line, record.data(), record.size(), clock) ? line : "not a record");
+  }
   return out;
 }
 

@@ -17,7 +17,6 @@ struct Ring {
   uint64_t read = 0;              ///< bytes, when it sends the records itself
   uint64_t dropped_reported = 0;  ///< of header->dropped
   uint64_t flush_to = 0;          ///< head when flush() was asked for
-  uint64_t last_seq = 0;          ///< number of the last record that was read from it
   // Its thread:
   SpanShape shapes[kSpanShapes]{};
   std::atomic<uint64_t> cells[kCounters]{};  ///< read by others

@@ -34,7 +34,9 @@ struct Shared {
   std::atomic<bool> tried{false};  ///< to connect, at least once
   std::atomic<int> socket{-1};     ///< for the child of a fork, to close
   std::atomic<uint32_t> settings_version{0};
-  uint64_t flushes_wanted = 0, flushes_done = 0;  ///< under Process::lock
+  uint64_t flushes_wanted = 0, flushes_done = 0;  ///< under Process::lock, as the next two
+  bool flush_failed = false;
+  bool ending = false;  ///< the program: an agent that is away is not waited for
 };
 
 struct Process {

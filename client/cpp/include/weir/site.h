@@ -72,7 +72,7 @@ uint32_t site_id(Thread& t, Site& site, const Arg<T>&... args) noexcept {
 
 /// A log: the context, then the arguments.
 template <class... T>
-void write_log(Site& site, const Arg<T>&... args) noexcept {
+__attribute__((always_inline)) inline void write_log(Site& site, const Arg<T>&... args) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (!busy) return count_drop(t);

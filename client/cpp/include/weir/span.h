@@ -85,7 +85,8 @@ namespace detail {
 
 /// A span that has ended now.
 template <class... T>
-void write_span(Site& site, uint64_t start, const Arg<T>&... args) noexcept {
+__attribute__((always_inline)) inline void write_span(Site& site, uint64_t start,
+                                                      const Arg<T>&... args) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (!busy) return count_drop(t);
