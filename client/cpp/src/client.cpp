@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "process.h"
+#include "client/cpp/src/process.h"
 
 namespace weir {
 

@@ -1,4 +1,4 @@
-#include "connection.h"
+#include "client/cpp/src/connection.h"
 
 #include <linux/membarrier.h>
 #include <poll.h>
@@ -12,9 +12,9 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "json_read.h"
-#include "json_text.h"
-#include "policy.h"
+#include "client/cpp/src/json_read.h"
+#include "client/cpp/src/json_text.h"
+#include "client/cpp/src/policy.h"
 #include "proto/frames.h"
 
 namespace weir::detail {

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "address.h"
-#include "outbox.h"
-#include "process.h"
-#include "to_json.h"
+#include "client/cpp/src/address.h"
+#include "client/cpp/src/outbox.h"
+#include "client/cpp/src/process.h"
+#include "client/cpp/src/to_json.h"
 
 namespace weir::detail {
 

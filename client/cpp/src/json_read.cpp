@@ -1,4 +1,4 @@
-#include "json_read.h"
+#include "client/cpp/src/json_read.h"
 
 #include <charconv>
 #include <cstdint>

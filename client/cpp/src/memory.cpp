@@ -1,4 +1,4 @@
-#include "memory.h"
+#include "client/cpp/src/memory.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -40,6 +40,7 @@ Arena make_arena(const Arena* from) noexcept;
 /// The new site's id, kNoSite when it has no room. Under the lock.
 uint32_t add_site(Arena& arena, const Site& site, const ArgName* args, size_t count) noexcept;
 
-ring::ClockKind clock_kind() noexcept;
+ring::ClockKind clock_kind() noexcept;  ///< asks the processor
+ring::ClockKind clock_kind_of_process() noexcept;
 
 }  // namespace weir::detail

@@ -1,4 +1,4 @@
-#include "outbox.h"
+#include "client/cpp/src/outbox.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
-#include "policy.h"
+#include "client/cpp/src/policy.h"
 
-#include "json_read.h"
+#include "client/cpp/src/json_read.h"
 
 namespace weir::detail {
 namespace {

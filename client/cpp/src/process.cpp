@@ -1,4 +1,4 @@
-#include "process.h"
+#include "client/cpp/src/process.h"
 
 #include <linux/membarrier.h>
 #include <sys/eventfd.h>
@@ -125,7 +125,7 @@ bool start_process() {
   }
   for (std::atomic<int>* fd : {&process.doorbell, &process.wake})
     if (*fd < 0 && (*fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0) return false;
-  process.clock = clock_kind();
+  process.clock = clock_kind_of_process();
   // The agent looks for records behind a barrier of all processes that asked for it (wire.md section 2).
   syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
   return start_connection();
@@ -212,11 +212,15 @@ uint64_t monotonic_ns() noexcept {
   return uint64_t(t.tv_sec) * 1'000'000'000 + uint64_t(t.tv_nsec);
 }
 
-uint64_t clock_now_slow() noexcept {
-#if defined(__x86_64__)
+ring::ClockKind clock_kind_of_process() noexcept {
   static std::atomic<int> known{-1};
   if (known.load(std::memory_order_relaxed) < 0) known = int(clock_kind());
-  if (known.load(std::memory_order_relaxed) == int(ring::ClockKind::tsc)) return __rdtsc();
+  return ring::ClockKind(known.load(std::memory_order_relaxed));
+}
+
+uint64_t clock_now_slow() noexcept {
+#if defined(__x86_64__)
+  if (clock_kind_of_process() == ring::ClockKind::tsc) return __rdtsc();
 #endif
   timespec t;
   clock_gettime(CLOCK_REALTIME, &t);

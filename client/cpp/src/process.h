@@ -3,7 +3,7 @@
 // first constructor and after the last destructor.
 #include <pthread.h>
 
-#include "memory.h"
+#include "client/cpp/src/memory.h"
 #include "weir/client.h"
 #include "weir/metrics.h"
 

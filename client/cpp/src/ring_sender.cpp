@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "connection.h"
+#include "client/cpp/src/connection.h"
 #include "proto/frames.h"
 
 namespace weir::detail {

@@ -1,5 +1,5 @@
 // The process's rings and counters, by those who do not write records all the time.
-#include "process.h"
+#include "client/cpp/src/process.h"
 
 namespace weir {
 namespace detail {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "process.h"
+#include "client/cpp/src/process.h"
 
 namespace weir {
 

@@ -1,6 +1,6 @@
-#include "to_json.h"
+#include "client/cpp/src/to_json.h"
 
-#include "json_text.h"
+#include "client/cpp/src/json_text.h"
 
 namespace weir::detail {
 namespace {

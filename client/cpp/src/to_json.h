@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "memory.h"
+#include "client/cpp/src/memory.h"
 
 namespace weir::detail {
 

@@ -1,5 +1,5 @@
-// A program with the native client that does what its standard input says, for tests/integration/test_cpp_*.py.
-// Each line: a command and numbers; each is answered by one line.
+// A program with the native client that does what its standard input says, for
+// tests/integration/test_cpp_*.py. Each line: a command and numbers; each is answered by one line.
 //   log N           N logs {n}, numbered on        -> ok
 //   spans N         N failed spans                 -> ok
 //   threads T N     T threads, each logs N         -> ok
@@ -27,7 +27,8 @@ uint64_t next = 1;
 weir::Counter counter("driver.count", "1", {{"kind", "test"}});
 
 void log_some(long count) {
-  for (long i = 0; i < count; ++i, ++next) WEIR_INFO("n {n}", weir::arg("n", next), weir::arg("text", "a \"b\" \xc3\xa9"));
+  for (long i = 0; i < count; ++i, ++next)
+    WEIR_INFO("n {n}", weir::arg("n", next), weir::arg("text", "a \"b\" \xc3\xa9"));
 }
 
 void threads(long count, long each) {
@@ -64,10 +65,12 @@ int fork_and_log(long count) {
 void print_stats() {
   const weir::Stats s = weir::stats();
   const char* const names[] = {"none", "frames", "ring"};
-  std::printf("{\"transport\":\"%s\",\"rings\":%lu,\"dropped\":%lu,\"sent\":%lu,\"acknowledged\":%lu,\"rejected\":%lu,"
-              "\"connections\":%lu}\n",
-              names[int(s.transport)], (unsigned long)s.rings, (unsigned long)s.dropped, (unsigned long)s.sent,
-              (unsigned long)s.acknowledged, (unsigned long)s.rejected, (unsigned long)s.connections);
+  std::printf(
+      "{\"transport\":\"%s\",\"rings\":%lu,\"dropped\":%lu,\"sent\":%lu,\"acknowledged\":%lu,\"rejected\":%"
+      "lu,"
+      "\"connections\":%lu}\n",
+      names[int(s.transport)], (unsigned long)s.rings, (unsigned long)s.dropped, (unsigned long)s.sent,
+      (unsigned long)s.acknowledged, (unsigned long)s.rejected, (unsigned long)s.connections);
 }
 
 void obey(const char* what, long a, long b) {

@@ -178,6 +178,9 @@ inline char* put_context(char* to, const Context& c, uint8_t more) noexcept {
   return c.has & ring::kCorrelationId ? put_correlation(to, c) : to;
 }
 
+/// Cut at what there is room for; empty: none.
+void set_correlation(Context& c, std::string_view id) noexcept;
+
 void seed_random(Thread& t) noexcept;
 /// For ids; never 0. SplitMix64.
 inline uint64_t random_number(Thread& t) noexcept {
