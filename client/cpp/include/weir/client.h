@@ -1,0 +1,41 @@
+#pragma once
+// The process's connection to the agent. Nothing has to be called: the first record starts a thread that
+// finds the agent, hands it the rings, and goes on looking for it while it is away.
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace weir {
+
+struct Options {
+  std::string service;  ///< name of this program; empty: its file's name
+  /// unix:PATH (or a path alone), tcp:HOST:PORT. Empty: $WEIR_ADDRESS, $WEIR_SOCKET, else the agent's default
+  /// place.
+  std::string address;
+  std::string ack = "received";     ///< none, received, buffered or durable: when frames count as delivered
+  uint64_t ring_bytes = 256 << 10;  ///< of each thread: a power of two, 64 KiB to 16 MiB
+};
+
+enum class Transport { none, frames, ring };
+
+struct Stats {
+  Transport transport = Transport::none;  ///< none: the agent is away
+  uint64_t rings = 0;                     ///< threads that have written, and are not let go of yet
+  uint64_t dropped = 0;                   ///< records that found no room, in all
+  uint64_t sent = 0, acknowledged = 0;    ///< records of frames; the agent reads rings itself
+  uint64_t rejected = 0;                  ///< refused by the agent
+  uint64_t connections = 0;               ///< how often the agent has answered
+};
+
+/// From the next connection on; rings that exist stay as they are. Values that are none (an odd capacity, an
+/// unknown ack) are replaced by the default. Any thread.
+void configure(const Options& options) noexcept;
+
+/// Writes the counters, and waits until the agent has everything that was written before (frames:
+/// acknowledged; rings: taken over, proto/RING.md). False: not within `timeout`; nothing is lost by that. Any
+/// thread.
+bool flush(std::chrono::milliseconds timeout) noexcept;
+
+Stats stats() noexcept;
+
+}  // namespace weir

@@ -1,0 +1,350 @@
+#include "client/cpp/src/connection.h"
+
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "client/cpp/src/json_read.h"
+#include "client/cpp/src/json_text.h"
+#include "client/cpp/src/policy.h"
+#include "proto/frames.h"
+
+namespace weir::detail {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs;
+constexpr uint64_t kBackoffMin = 20 * kMs, kBackoffMax = 2 * kSecond, kAfterRefusal = 10 * kSecond;
+constexpr uint64_t kNackPause = 100 * kMs, kSilence = 100 * kMs;
+constexpr size_t kOutMax = 256 << 10, kInMax = 1 << 20;
+
+std::string own_name() {
+  char path[4096];
+  const ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+  return n > 0 ? std::string(path, size_t(n)) : "";
+}
+
+std::string random_name() {
+  char bytes[8] = {};
+  if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) std::memcpy(bytes, "no-seed", 8);
+  std::string name = std::to_string(getpid()) + "-";
+  append_hex(name, bytes, sizeof bytes);
+  return name;
+}
+
+void drain_event(int fd) {
+  uint64_t count;
+  [[maybe_unused]] const ssize_t n = read(fd, &count, sizeof count);
+}
+
+}  // namespace
+
+Connection::Connection() : client_id_(random_name()), clock_(process.clock) {
+  settings_version_ = process_.shared.settings_version.load() - 1;
+  take_settings();
+  counters_at_ns_ = monotonic_ns() + kSecond;
+}
+
+void Connection::take_settings() {
+  if (settings_version_ == process_.shared.settings_version.load()) return;
+  {
+    const Lock lock(process_.lock);
+    settings_ = process_.settings;
+    settings_version_ = process_.shared.settings_version.load();
+  }
+  address_ = find_address(settings_.address);
+  keeps_ = std::string_view(settings_.ack) != "none";
+  if (state_ != State::down) go_down(0);
+  backoff_ns_ = next_try_ns_ = 0;
+}
+
+void Connection::turn() {
+  turn_time_ns_ = monotonic_ns();
+  take_settings();
+  if (turn_time_ns_ >= counters_at_ns_) {
+    write_counters();
+    counters_at_ns_ = turn_time_ns_ + kSecond;
+    if (state_ == State::open) tell_drops();
+  }
+  begin_flush();
+  if (state_ == State::down && turn_time_ns_ >= next_try_ns_) connect();
+  if (state_ == State::paused && turn_time_ns_ >= next_try_ns_) say_hello();
+  if (state_ == State::open) attach_new_rings();
+  if (sweep()) active_ns_ = turn_time_ns_;
+  free_drained_rings();
+  send();
+  end_flush(false);
+  wait(turn_time_ns_);
+  read_socket();
+}
+
+void Connection::connect() {
+  fd_ = dial(address_);
+  process_.shared.tried = true;
+  if (fd_ < 0) {
+    go_down(0);
+    return end_flush(true);
+  }
+  process_.shared.socket = fd_;
+  in_.clear();
+  out_.assign(frames::kMagic);
+  out_sent_ = 0;
+  magic_read_ = false;
+  say_hello();
+}
+
+void Connection::say_hello() {
+  std::string exe = own_name(),
+              hello = "{\"proto\":[1,0],\"min\":1,\"client_id\":\"" + client_id_ + "\",\"pid\":";
+  append_integer(hello, getpid());
+  append_quoted(hello.append(",\"exe\":"), exe);
+  const std::string service = *settings_.service ? settings_.service : exe.substr(exe.rfind('/') + 1);
+  append_quoted(hello.append(",\"service\":"), service);
+  hello.append(process_.clock == ring::ClockKind::tsc ? ",\"clock\":\"tsc\"" : ",\"clock\":\"realtime\"");
+  append_quoted(hello.append(",\"ack\":"), *settings_.ack ? settings_.ack : "received");
+  append_integer(hello.append(",\"next_seq\":"), outbox_.oldest_seq());
+  hello.append(",\"features\":[\"ring\"]}");
+  frames::append_header(out_, frames::kHello, hello.size());
+  out_ += hello;
+  state_ = State::greeted;
+}
+
+void Connection::go_down(uint64_t pause_ns) {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+  process_.shared.socket = -1;
+  process_.shared.transport = Transport::none;
+  state_ = State::down;
+  ring_feature_ = base_attached_ = false;
+  wake_up();  // the agent is away and may have set napping
+  process_.arena.header->napping.store(0);
+  outbox_.rewind();
+  for (Ring* r = process_.rings.load(); r; r = r->next) r->state = Ring::State::fresh;
+  backoff_ns_ = backoff_ns_ ? std::min(2 * backoff_ns_, kBackoffMax) : kBackoffMin;
+  next_try_ns_ = monotonic_ns() + (pause_ns ? pause_ns : backoff_ns_);
+}
+
+// --- waiting
+// --------------------------------------------------------------------------------------------------
+
+int Connection::wait_ms(uint64_t now) const {
+  uint64_t until = counters_at_ns_;
+  if (state_ == State::down || state_ == State::paused) until = std::min(until, next_try_ns_);
+  if (flush_) until = std::min(until, now + kMs);
+  const bool reads = state_ == State::open && !ring_feature_;
+  if (reads && now - active_ns_ < kSilence && outbox_.has_room()) until = std::min(until, now + 2 * kMs);
+  if (reads && !napping_ && now - active_ns_ >= kSilence) until = std::min(until, now + 20 * kMs);
+  if (rings_by_descriptor() && unread_records()) until = std::min(until, now + 10 * kMs);
+  return until <= now ? 0 : int((until - now + kMs - 1) / kMs);
+}
+
+/// Frames only: the doorbell is to be rung. Who has committed a record before it saw that is seen here.
+void Connection::nap() {
+  napping_ = true;
+  process_.arena.header->napping.store(1);
+  syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+  if (unread_records()) wake_up();
+}
+
+void Connection::wake_up() {
+  if (!napping_) return;
+  napping_ = false;
+  process_.arena.header->napping.store(0);
+  drain_event(process_.doorbell);
+}
+
+void Connection::wait(uint64_t now) {
+  if (state_ == State::open && !ring_feature_ && !napping_ && now - active_ns_ >= kSilence) nap();
+  const short writes = out_sent_ < out_.size() ? POLLOUT : 0;
+  pollfd all[3] = {{process_.wake, POLLIN, 0},
+                   {fd_, short(POLLIN | writes), 0},
+                   {napping_ ? process_.doorbell.load() : -1, POLLIN, 0}};
+  poll(all, 3, wait_ms(now));
+  if (all[0].revents) drain_event(process_.wake);
+  if (all[2].revents) {
+    wake_up();
+    active_ns_ = monotonic_ns();
+  }
+}
+
+// --- what the agent says
+// ----------------------------------------------------------------------------------------
+
+void Connection::read_socket() {
+  char bytes[16384];
+  while (fd_ >= 0) {
+    const ssize_t n = recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (n <= 0) return go_down(0);
+    in_.append(bytes, size_t(n));
+    while (fd_ >= 0 && take_frame()) {
+    }
+  }
+}
+
+bool Connection::take_frame() {
+  if (!magic_read_) {
+    if (in_.size() < frames::kMagic.size()) return false;
+    if (in_.compare(0, frames::kMagic.size(), frames::kMagic) != 0) return go_down(kAfterRefusal), false;
+    in_.erase(0, frames::kMagic.size());
+    magic_read_ = true;
+  }
+  if (in_.size() < frames::kHeaderBytes) return false;
+  const uint32_t length = frames::load<uint32_t>(in_.data());
+  if (length > kInMax) return go_down(kAfterRefusal), false;
+  if (in_.size() < frames::kHeaderBytes + length) return false;
+  const std::string frame = in_.substr(0, frames::kHeaderBytes + length);
+  in_.erase(0, frame.size());
+  const std::string_view payload = std::string_view(frame).substr(frames::kHeaderBytes);
+  const uint8_t type = uint8_t(frame[4]);
+  if ((frame[5] & frames::kCritical) && type > frames::kReject) return go_down(kAfterRefusal), false;
+  take(type, payload);
+  return true;
+}
+
+void Connection::take(uint8_t type, std::string_view payload) {
+  Shared& shared = process_.shared;
+  const uint64_t seq = payload.size() >= 8 ? frames::load<uint64_t>(payload.data()) : 0;
+  switch (type) {
+    case frames::kWelcome:
+      return take_welcome(payload);
+    case frames::kRing:
+      return take_ring_answer(payload);
+    case frames::kPolicy:
+      return set_policy(parse_policy(payload));
+    case frames::kAck:
+      shared.acknowledged += outbox_.acknowledge(seq);
+      return;
+    case frames::kReject:
+      ++shared.rejected;
+      return;
+    case frames::kNack:
+      state_ = State::paused;
+      outbox_.rewind();
+      next_try_ns_ = monotonic_ns() + kNackPause;
+      return;
+    case frames::kBye:
+    case frames::kError:
+      return go_down(kAfterRefusal);
+    default:
+      return;
+  }
+}
+
+void Connection::take_welcome(std::string_view json) {
+  Shared& shared = process_.shared;
+  set_policy(parse_policy(json_member(json, "policy")));
+  record_bytes_max_ =
+      json_number(json_member(json_member(json, "limits"), "record_bytes_max"), record_bytes_max_);
+  shared.acknowledged += outbox_.acknowledge(json_number(json_member(json, "last_seq"), 0));
+  outbox_.rewind();
+  ring_feature_ = false;
+  for (const std::string_view feature : json_elements(json_member(json, "features")))
+    ring_feature_ = ring_feature_ || (address_.unix_socket && json_string(feature) == "ring");
+  state_ = State::open;
+  backoff_ns_ = 0;
+  ++shared.connections;
+  shared.transport = ring_feature_ ? Transport::ring : Transport::frames;
+  tell_drops();
+}
+
+// --- what is sent
+// -----------------------------------------------------------------------------------------------
+
+void Connection::send() {
+  if (state_ == State::down) return;
+  for (;;) {
+    if (out_sent_ == out_.size()) {
+      out_.clear();
+      out_sent_ = 0;
+    }
+    uint64_t records = 0;
+    while (state_ == State::open && out_.size() < kOutMax && outbox_.next_frame(out_, keeps_, records))
+      process_.shared.sent += records;
+    if (out_.empty()) return;
+    const ssize_t n =
+        ::send(fd_, out_.data() + out_sent_, out_.size() - out_sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (n < 0) return go_down(0);
+    out_sent_ += size_t(n);
+  }
+}
+
+/// Of rings that the agent reads it knows itself what they dropped.
+void Connection::tell_drops() {
+  const uint64_t lost = process_.lost.load();
+  uint64_t count = lost - lost_reported_;
+  lost_reported_ = lost;
+  for (Ring* r = process_.rings.load(); r && !ring_feature_; r = r->next) {
+    const uint64_t dropped = r->header->dropped.load(std::memory_order_relaxed);
+    count += dropped - r->dropped_reported;
+    r->dropped_reported = dropped;
+  }
+  if (count == 0) return;
+  constexpr std::string_view kWhy = "no room in the ring";
+  frames::append_header(out_, frames::kDrops, sizeof count + kWhy.size());
+  frames::append(out_, count);
+  out_ += kWhy;
+}
+
+// --- flush()
+// ----------------------------------------------------------------------------------------------------
+
+void Connection::begin_flush() {
+  if (flush_) return;
+  {
+    const Lock lock(process_.lock);
+    if (process_.shared.flushes_done == process_.shared.flushes_wanted) return;
+    flush_ = process_.shared.flushes_wanted;
+  }
+  next_try_ns_ = state_ == State::down ? 0 : next_try_ns_;
+  write_counters();
+  for (Ring* r = process_.rings.load(); r; r = r->next)
+    r->flush_to = r->header->head.load(std::memory_order_acquire);
+  flush_seq_ = 0;
+}
+
+bool Connection::flushed() const {
+  for (const Ring* r = process_.rings.load(); r; r = r->next)
+    if (r->header->tail.load(std::memory_order_acquire) < r->flush_to) return false;
+  return true;
+}
+
+/// `failed`: the agent is not there. It goes on trying unless the program is at its end.
+void Connection::end_flush(bool failed) {
+  if (!flush_) return;
+  if (!failed) {
+    if (!flushed()) return;
+    if (!flush_seq_) flush_seq_ = outbox_.next_seq();
+    if (outbox_.oldest_seq() < flush_seq_ || out_sent_ < out_.size()) return;
+  }
+  const Lock lock(process_.lock);
+  if (failed && !process_.shared.ending) return;
+  process_.shared.flushes_done = failed ? process_.shared.flushes_wanted : flush_;
+  process_.shared.flush_failed = failed;
+  flush_ = 0;
+  pthread_cond_broadcast(&process_.flushed);
+}
+
+void* run_connection(void*) noexcept {
+  prctl(PR_SET_NAME, "weir");
+  for (;;) {
+    try {
+      Connection connection;
+      for (;;) connection.turn();
+    } catch (...) {  // no memory: all anew; what was read and not acknowledged is gone, and counted
+      ++process.lost;
+    }
+  }
+}
+
+}  // namespace weir::detail

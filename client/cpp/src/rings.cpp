@@ -1,0 +1,101 @@
+// The process's rings and counters, by those who do not write records all the time.
+#include "client/cpp/src/process.h"
+
+namespace weir {
+namespace detail {
+namespace {
+
+uint64_t total(Counter& counter) {
+  uint64_t sum = CounterAccess::shared(counter).load(std::memory_order_relaxed);
+  const uint32_t index = CounterAccess::index(counter).load(std::memory_order_relaxed);
+  if (index == 0) return sum;
+  for (Ring* ring = process.rings.load(std::memory_order_acquire); ring; ring = ring->next)
+    sum += ring->cells[index].load(std::memory_order_relaxed);
+  return sum;
+}
+
+}  // namespace
+
+void write_counters() noexcept {
+  const Lock lock(process.rings_lock);
+  for (Counter* c = process.counters.load(std::memory_order_acquire); c; c = CounterAccess::next(*c)) {
+    const uint64_t now = total(*c);
+    uint64_t& written = CounterAccess::written(*c);
+    if (now != written && CounterAccess::metric(*c).write(double(now - written), true)) written = now;
+  }
+}
+
+void free_drained_rings() noexcept {
+  const Lock lock(process.rings_lock);
+  // The first one stays: threads put theirs before it meanwhile.
+  for (Ring* before = process.rings.load(std::memory_order_acquire); before;) {
+    Ring* const ring = before->next;
+    if (!ring) return;
+    const ring::RingHeader& h = *ring->header;
+    const bool drained =
+        h.closed.load(std::memory_order_acquire) &&
+        h.tail.load(std::memory_order_relaxed) == h.head.load(std::memory_order_relaxed) &&
+        (ring->state != Ring::State::attached || process.shared.transport != Transport::none);
+    if (drained) {
+      before->next = ring->next;
+      const uint64_t dropped = h.dropped.load();
+      const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->dropped_reported;
+      process.retired_dropped += told;
+      process.lost += dropped - told;
+      --process.rings_count;
+      free_ring(ring);
+    } else {
+      before = ring;
+    }
+  }
+}
+
+bool Metric::write(double value, bool quiet) noexcept {
+  Thread& t = thread;
+  const Busy busy(t);
+  if (!busy) return quiet ? false : (count_drop(t), false);
+  uint32_t id = site.id.load(std::memory_order_acquire);
+  if (!ready(t, id)) {
+    ArgName names[kLabelsMax];
+    for (size_t i = 0; i < labels_count; ++i) names[i] = {labels[i].key, ring::ValueType::text};
+    if (quiet && !t.data && !open_ring(t)) return false;
+    if (!(id = prepare(t, site, names, labels_count))) return false;
+  }
+  size_t bytes = sizeof(ring::RecordHeader) + 1 + 8;
+  for (size_t i = 0; i < labels_count; ++i) bytes += TextWire::bytes(labels[i].value, 1024);
+  bytes = aligned(bytes);
+  if (quiet && t.head + bytes > t.header->tail.load(std::memory_order_acquire) + (t.mask + 1) - t.reserved)
+    return false;
+  char* const at = reserve(t, bytes, false);
+  if (!at) return false;
+  char* to = put(put(at + sizeof(ring::RecordHeader), uint8_t(0)), value);
+  for (size_t i = 0; i < labels_count; ++i) to = TextWire::put(to, labels[i].value, 1024);
+  commit(t, at, bytes, id);
+  return true;
+}
+
+}  // namespace detail
+
+void Counter::add_slowly(detail::Thread& t, uint64_t n) noexcept {
+  using namespace detail;
+  const Busy busy(t);
+  if (!busy || (!t.cells && !open_ring(t))) {
+    shared_.fetch_add(n, std::memory_order_relaxed);
+    if (index_.load(std::memory_order_relaxed) != 0) return;
+  }
+  if (!busy) return;
+  const Lock lock(process.rings_lock);
+  if (index_.load(std::memory_order_relaxed) == 0 && !listed_) {
+    listed_ = true;
+    if (process.counters_count + 1 < kCounters) index_ = ++process.counters_count;
+    next_ = process.counters.load(std::memory_order_relaxed);
+    process.counters.store(this, std::memory_order_release);
+  }
+  if (!t.cells) return;  // counted above
+  if (const uint32_t index = index_.load(std::memory_order_relaxed))
+    add_to_cell(t.cells[index], n);
+  else
+    shared_.fetch_add(n, std::memory_order_relaxed);
+}
+
+}  // namespace weir

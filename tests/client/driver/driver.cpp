@@ -1,0 +1,110 @@
+// A program with the native client that does what its standard input says, for
+// tests/integration/test_cpp_*.py. Each line: a command and numbers; each is answered by one line.
+//   log N           N logs {n}, numbered on        -> ok
+//   spans N         N failed spans                 -> ok
+//   threads T N     T threads, each logs N         -> ok
+//   step            one pipeline step with context -> ok
+//   count N         adds N to a counter            -> ok
+//   flush MS        -> done | late
+//   stats           -> JSON
+//   time N          N logs, each timed -> the p99.9 in microseconds
+//   fork N          the child logs N and ends      -> its exit code
+//   forever         logs on and on, told of each on standard output: `N`
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "weir/weir.h"
+
+namespace {
+
+uint64_t next = 1;
+weir::Counter counter("driver.count", "1", {{"kind", "test"}});
+
+void log_some(long count) {
+  for (long i = 0; i < count; ++i, ++next)
+    WEIR_INFO("n {n}", weir::arg("n", next), weir::arg("text", "a \"b\" \xc3\xa9"));
+}
+
+void threads(long count, long each) {
+  std::vector<std::thread> all;
+  for (long t = 0; t < count; ++t)
+    all.emplace_back([=] {
+      for (long i = 0; i < each; ++i) WEIR_INFO("thread", weir::arg("t", t), weir::arg("i", i));
+    });
+  for (auto& t : all) t.join();
+}
+
+long p999_us(long count) {
+  std::vector<long> took;
+  for (long i = 0; i < count; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    log_some(1);
+    took.push_back(long((std::chrono::steady_clock::now() - begin).count() / 1000));
+  }
+  std::sort(took.begin(), took.end());
+  return took[size_t(double(took.size() - 1) * 0.999)];
+}
+
+int fork_and_log(long count) {
+  const pid_t child = fork();
+  if (child == 0) {
+    log_some(count);
+    std::exit(weir::flush(std::chrono::seconds(20)) ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
+}
+
+void print_stats() {
+  const weir::Stats s = weir::stats();
+  const char* const names[] = {"none", "frames", "ring"};
+  std::printf(
+      "{\"transport\":\"%s\",\"rings\":%lu,\"dropped\":%lu,\"sent\":%lu,\"acknowledged\":%lu,\"rejected\":%"
+      "lu,"
+      "\"connections\":%lu}\n",
+      names[int(s.transport)], (unsigned long)s.rings, (unsigned long)s.dropped, (unsigned long)s.sent,
+      (unsigned long)s.acknowledged, (unsigned long)s.rejected, (unsigned long)s.connections);
+}
+
+void obey(const char* what, long a, long b) {
+  const std::string command = what;
+  if (command == "flush") return void(std::puts(weir::flush(std::chrono::milliseconds(a)) ? "done" : "late"));
+  if (command == "stats") return print_stats();
+  if (command == "time") return void(std::printf("%ld\n", p999_us(a)));
+  if (command == "fork") return void(std::printf("%d\n", fork_and_log(a)));
+  if (command == "log") log_some(a);
+  if (command == "threads") threads(a, b);
+  if (command == "count") counter.add(uint64_t(a));
+  for (long i = 0; command == "spans" && i < a; ++i) weir::Span("work").set("i", i).error("E", "failed");
+  while (command == "forever") {
+    log_some(1);
+    std::printf("%lu\n", (unsigned long)next - 1);
+    std::fflush(stdout);
+  }
+  std::puts("ok");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  weir::Options options;
+  options.service = "driver";
+  if (argc > 1) options.address = argv[1];
+  if (argc > 2) options.ack = argv[2];
+  weir::configure(options);
+  char line[256];
+  while (std::fgets(line, sizeof line, stdin)) {
+    char what[32] = "";
+    long a = 0, b = 0;
+    std::sscanf(line, "%31s %ld %ld", what, &a, &b);
+    obey(what, a, b);
+    std::fflush(stdout);
+  }
+}

@@ -1,0 +1,131 @@
+"""The native client through shared memory: the agent reads the program's rings."""
+import os
+import random
+import signal
+import unittest
+
+import cpp_client
+import harness
+
+DISK = harness.ALL_TO_FILE + "journal: {type: disk}\n"
+
+
+class Rings(harness.AgentTest):
+    def driver(self):
+        return cpp_client.Driver(self, "unix:" + self.path("in.sock"))
+
+    def all_delivered(self, agent):
+        agent.wait_status(lambda s: s["sinks"]["out"]["lag_records"] == 0, "all delivered")
+
+    def test_logs_arrive_in_order(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("log 2000")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        agent.wait_delivered("out", 2000)
+        self.assertEqual(cpp_client.numbers(agent), list(range(1, 2001)))
+        first = agent.records()[0]
+        self.assertEqual((first["level"], first["message"]), ("info", "n 1"))
+        self.assertEqual(first["attributes"], {"n": 1, "text": 'a "b" \u00e9'})
+        self.assertEqual(driver.stats()["transport"], "ring")
+        driver.end()
+
+    def test_what_a_program_wrote_last_arrives_without_a_flush(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("log 10")
+        driver.do("count 7")
+        driver.end()
+        agent.wait_delivered("out", 11)
+
+    def test_threads_that_have_ended(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("threads 20 500")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        agent.wait_delivered("out", 10000)
+        harness.wait_for(lambda: driver.stats()["rings"] <= 2, "rings let go of")
+        driver.end()
+
+    def test_records_written_before_the_agent_is_there(self):
+        driver = self.driver()
+        driver.do("log 100")
+        agent = self.start(harness.ALL_TO_FILE)
+        agent.wait_delivered("out", 100)
+        self.assertEqual(cpp_client.numbers(agent), list(range(1, 101)))
+        driver.end()
+
+    def test_an_agent_that_is_restarted_gets_everything_once(self):
+        agent = self.start(DISK)
+        driver = self.driver()
+        driver.do("log 100")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        agent.stop()
+        driver.do("log 100")
+        agent = self.start(DISK)
+        driver.do("log 100")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        self.all_delivered(agent)
+        self.assertEqual(cpp_client.numbers(agent), list(range(1, 301)))
+        driver.end()
+
+    def test_a_killed_agent_loses_and_doubles_nothing(self):
+        agent = self.start(DISK)
+        driver = self.driver()
+        for _ in range(5):
+            driver.do("log 500")
+            agent.stopped = True
+            agent.kill()
+            agent = self.start(DISK)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        self.all_delivered(agent)
+        self.assertEqual(cpp_client.numbers(agent), list(range(1, 2501)))
+        driver.end()
+
+    def test_a_stopped_agent_costs_the_program_nothing(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("log 1")
+        driver.do("flush 20000")
+        agent.signal(signal.SIGSTOP)
+        self.assertLess(int(driver.do("time 200000")), 1000)
+        agent.signal(signal.SIGCONT)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        dropped = driver.stats()["dropped"]
+        self.assertGreater(dropped, 0)
+        agent.wait_delivered("out", 200001 - dropped)
+        self.assertEqual(len(agent.records()), 200001 - dropped)
+        driver.end()
+
+    def test_killed_programs_lose_no_committed_record(self):
+        """Programs that log on and on are killed at random moments: all that they told of arrives."""
+        seed = int(os.environ.get("WEIR_SEED", random.randrange(1 << 32)))
+        print("seed", seed, flush=True)
+        chance = random.Random(seed)
+        agent = self.start(harness.ALL_TO_FILE)
+        told = []
+        for _ in range(300 if harness.LONG else 40):
+            driver = self.driver()
+            driver.do("log 1")
+            driver.do("flush 20000")
+            driver.send("forever")
+            for _ in range(chance.randrange(1, 400)):
+                last = int(driver.answer())
+            driver.proc.send_signal(signal.SIGKILL)
+            rest = driver.proc.stdout.read().split(b"\n")[:-1]
+            told.append(int(rest[-1]) if rest else last)
+            driver.kill()
+        agent.wait_status(lambda s: s["sinks"]["out"]["delivered"] >= sum(told), "%d delivered" % sum(told))
+        runs = []
+        for n in cpp_client.numbers(agent):
+            if n == 1:
+                runs.append(0)
+            self.assertEqual(n, runs[-1] + 1)
+            runs[-1] = n
+        self.assertEqual(len(runs), len(told))
+        for run, least in zip(runs, told):
+            self.assertGreaterEqual(run, least)
+
+
+if __name__ == "__main__":
+    unittest.main()
