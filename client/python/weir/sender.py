@@ -128,7 +128,9 @@ class Sender:
                 self._pause(moved)
             except Exception as error:  # a fault of ours costs this connection, never the program or the thread
                 diagnostics.exception("weir: internal error")
-                self._lost(error)
+                with self.lock:
+                    self._lost(error)
+                select.select([self._wake_read], [], [], self._backoff_s)
 
     def _take(self, now: float) -> bool:
         """From the queue into the window, encoded, for SLICE_S at most. True: something was there."""
