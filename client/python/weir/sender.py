@@ -32,6 +32,7 @@ BACKOFF_MIN_S, BACKOFF_MAX_S = 0.05, 2.0
 REFUSED_S = 10.0  # after BYE or ERROR: it would be said again
 HANDSHAKE_S = 10.0
 NACK_PAUSE_S = 0.2
+DIRECT_WAIT_S = 0.0005  # for this thread to finish what it does with the connection; a signal handler in vain
 LOG_BYTES = 200  # what a log record takes beside its message, about
 
 diagnostics = logging.getLogger("weir.client")
@@ -43,6 +44,7 @@ class Flush:
     def __init__(self, closing: bool = False) -> None:
         self.closing = closing
         self.number = 0
+        self.with_metrics = False  # they have been collected; not while there is no room
         self.complete = False
         self.done = threading.Event()
 
@@ -92,14 +94,15 @@ class Sender:
                 pass  # full: it wakes anyway
 
     def send_now(self, line: bytes) -> bool:
-        """Direct mode. False: not without waiting or overtaking; the caller puts it into the queue. Never blocks."""
-        if not self.lock.acquire(False):
+        """Direct mode. False: it is not connected, or not free soon; the caller puts it into the queue."""
+        if not self.welcomed or not self.lock.acquire(timeout=DIRECT_WAIT_S):
             return False
         try:
             connection, window, client = self.connection, self.window, self._client
-            if (connection is None or not self.welcomed or self._queue or window.unsent or connection.pending or
-                    len(line) > self.record_bytes_max or window.records >= client.queue_records_max or
-                    window.bytes >= client.queue_bytes_max):
+            if self._queue:  # from a moment when the lock was not free: first come, first served
+                self._take(time.perf_counter())
+            if (connection is None or not self.welcomed or self._queue or len(line) > self.record_bytes_max or
+                    window.records >= client.queue_records_max or window.bytes >= client.queue_bytes_max):
                 return False
             window.add(line + b"\n", 1)
             try:
@@ -185,21 +188,23 @@ class Sender:
                 self.window.add(b"\n".join(lines), len(lines) - 1)
 
     def _on_flush(self, flush: Flush) -> None:
-        self._collect_metrics()
+        flush.with_metrics = self._collect_metrics()
         flush.number = self.window.last
         self._closing = self._closing or flush.closing
         if flush.closing:
             self._retry_at = min(self._retry_at, time.monotonic())
         self._waiting.append(flush)
 
-    def _collect_metrics(self) -> None:
-        """Not while there is no room: what is not collected stays added up."""
+    def _collect_metrics(self) -> bool:
+        """Not while there is no room: what is not collected stays added up. False: so it is."""
         client = self._client
         self._metrics_at = time.monotonic() + client.metrics_interval_s
         if self.window.records < client.queue_records_max and self.window.bytes < client.queue_bytes_max:
             lines = client.collect_metrics()
             for at in range(0, len(lines), 64):
                 self._add(lines[at:at + 64])
+            return True
+        return False
 
     def _pause(self, moved: bool) -> None:
         """Until there is something to do; see client.put() for who wakes it."""
@@ -368,12 +373,26 @@ class Sender:
 
     def _finish_waiting(self) -> None:
         if self._waiting:
-            still = [f for f in self._waiting if f.number > self.window.acknowledged or self._drops_unsaid(f)]
+            still = []
             for flush in self._waiting:
-                if flush not in still:
+                if flush.number <= self.window.acknowledged and not flush.with_metrics:
+                    self._on_room_for_metrics(flush)
+                if flush.number > self.window.acknowledged or self._drops_unsaid(flush):
+                    still.append(flush)
+                else:
                     flush.finish(True)
             self._waiting = still
             self._give_up_waiting()
+
+    def _on_room_for_metrics(self, flush: Flush) -> None:
+        flush.with_metrics = True
+        self._collect_metrics()
+        flush.number = self.window.last
+        if self.connection is not None and self.welcomed:
+            try:
+                self._send_batches(self.connection)
+            except OSError as error:
+                self._lost(error)
 
     def _drops_unsaid(self, flush: Flush) -> bool:
         """The last flush of a program also sees to it that the agent knows what was dropped."""
