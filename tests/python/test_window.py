@@ -94,6 +94,13 @@ class Frames(unittest.TestCase):
                 got += reader.feed(data[at:at + size])
             self.assertEqual([(f.kind, len(f.payload)) for f in got], [(frames.ACK, 8), (77, 0), (frames.SYNC, 300)])
 
+    def test_of_acknowledgements_in_a_row_the_last_one_counts(self):
+        acks = [frames.pack(frames.ACK, bytes([n]) + bytes(7)) for n in range(1, 6)]
+        data = frames.MAGIC + acks[0] + acks[1] + frames.pack(frames.SYNC) + acks[2] + acks[3] + acks[4][:-1]
+        reader = frames.Reader()
+        self.assertEqual([(f.kind, f.payload[:1]) for f in reader.feed(data)], [(frames.ACK, b"\2"), (frames.SYNC, b""), (frames.ACK, b"\4")])
+        self.assertEqual([f.payload[0] for f in reader.feed(acks[4][-1:])], [5])
+
     def test_what_is_no_agent_is_noticed_at_its_first_bytes(self):
         for data in (b"HTTP/1.1 400", b"{", b"WEIR\x02", frames.MAGIC + b"\xff\xff\xff\xff\x0b\0\0\0",
                      frames.MAGIC + b"\0\0\0\0\x4d\x01\0\0"):

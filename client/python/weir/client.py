@@ -73,6 +73,9 @@ class Client:
         self.log_head = self._prefixes["log"].decode()
         self._reset(client_id or uuid.uuid4().hex)
         _clients.add(self)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and "multiprocessing.util" in sys.modules and process.parent_process() is not None:
+            self._close_with_multiprocessing()
 
     def _reset(self, client_id: str) -> None:
         """As new, with nothing queued: at the start, and in a child."""
@@ -286,14 +289,13 @@ class Client:
         self._reset("%s.%d.%s" % (self.client_id[:200], os.getpid(), uuid.uuid4().hex[:8]))
         if was_closed:
             self.closed, self._room = True, 0
-        # A process of multiprocessing leaves by os._exit(): its own exit functions are the only ones.
         util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util.register_after_fork(self, Client._finalize_with_multiprocessing)
+        if util is not None:  # which forgets, at the start of a child, what was to be done at the end
+            util.register_after_fork(self, Client._close_with_multiprocessing)
 
-    def _finalize_with_multiprocessing(self) -> None:
-        util = sys.modules["multiprocessing.util"]
-        util.Finalize(None, self.close, exitpriority=-100)
+    def _close_with_multiprocessing(self) -> None:
+        """A process of multiprocessing leaves by os._exit(): its own exit functions are the only ones."""
+        sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=-100)
 
 
 def fields_from(members: bytes) -> Dict[str, Any]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 MAGIC = b"WEIR\x01"
 HELLO, WELCOME, REC_JSON, DROPS, SYNC, BYE, ACK, NACK, POLICY, ERROR, REJECT = 1, 2, 7, 8, 9, 10, 11, 12, 13, 14, 15
@@ -17,6 +17,7 @@ PAYLOAD_BYTES_MAX = 16 << 20
 _HEADER = struct.Struct("<IBBH")
 _RECORDS_HEADER = struct.Struct("<IBBHQ")
 _U64 = struct.Struct("<Q")
+_ACK_HEADER = _HEADER.pack(8, ACK, 0, 0)
 _REFUSAL = struct.Struct("<QH")
 
 
@@ -92,23 +93,20 @@ class Reader:
                 return out
             del self._buffer[:len(MAGIC)]
             self._magic_read = True
-        while True:
-            frame = self._next()
-            if frame is None:
-                return out
-            out.append(frame)
-
-    def _next(self) -> Optional[Frame]:
-        if len(self._buffer) < _HEADER.size:
-            return None
-        length, kind, flags, _ = _HEADER.unpack_from(self._buffer)
-        if length > PAYLOAD_BYTES_MAX:
-            raise ProtocolError("a frame of %d bytes" % length)
-        end = _HEADER.size + length
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(self._buffer[_HEADER.size:end])
-        del self._buffer[:end]
-        if flags & CRITICAL and kind not in (WELCOME, SYNC, BYE, ACK, NACK, POLICY, ERROR, REJECT):
-            raise ProtocolError("a critical frame of unknown type %d" % kind)
-        return Frame(kind, payload)
+        buffer, at, end = self._buffer, 0, len(self._buffer)
+        while end - at >= _HEADER.size:
+            if buffer.startswith(_ACK_HEADER, at) and buffer.startswith(_ACK_HEADER, at + 16) and end - at >= 32:
+                at += 16  # acknowledgements are cumulative: of several in a row the last one says it all
+                continue
+            length, kind, flags, _ = _HEADER.unpack_from(buffer, at)
+            if length > PAYLOAD_BYTES_MAX:
+                raise ProtocolError("a frame of %d bytes" % length)
+            if flags & CRITICAL and kind not in (WELCOME, SYNC, BYE, ACK, NACK, POLICY, ERROR, REJECT):
+                raise ProtocolError("a critical frame of unknown type %d" % kind)
+            begin = at + _HEADER.size
+            if end - begin < length:
+                break
+            at = begin + length
+            out.append(Frame(kind, bytes(buffer[begin:at])))
+        del buffer[:at]
+        return out
