@@ -1,0 +1,403 @@
+"""A program's connection to the agent: takes records from any thread, never blocks it, never raises into it.
+
+`put()` is the only way in. In background mode it appends to a queue that a thread of the client's own empties; in
+direct mode it sends on the calling thread where that takes no waiting, else it does the same. What does not fit is
+dropped, the newest first, and counted exactly; the agent is told (design: wire.md section 4, delivery.md section 2).
+"""
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import sys
+import threading
+import time
+import uuid
+import weakref
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Union
+
+from .connection import Address, default_address, parse_address
+from .correlation import current
+from .encode import dumps, fields_of, log_line, quote, with_prefix
+from .policy import Policy
+from .sender import LOG_BYTES, Flush, Sender, diagnostics
+
+ACK_LEVELS = ("received", "buffered", "durable")
+MODES = ("background", "direct")
+FIRST_WELCOME_S = 0.2  # wire.md section 1: no answer in 200 ms, the client goes on
+SAY_EVERY_S = 10.0
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+_LogItem = Tuple[int, str, str, Optional[str], Optional[str], Optional[str], Optional[str], Any]
+
+
+class Count:
+    """A number that any thread, and a signal handler in the middle of it, may add 1 to without a lock."""
+
+    def __init__(self) -> None:
+        self._count = itertools.count()  # its next() is one step of the interpreter
+        self._reads = 0
+        self._lock = threading.RLock()
+        self.add: Callable[[], int] = self._count.__next__
+
+    def value(self) -> int:
+        with self._lock:  # reading adds 1, too
+            value = next(self._count) - self._reads
+            self._reads += 1
+            return value
+
+
+class Client:
+    """Made by weir.connect(). Safe from all threads, from signal handlers, and across fork().
+
+    After a fork the child is a client of its own, with a new client_id and an empty queue: what the parent has not
+    sent yet, the parent sends.
+    """
+
+    def __init__(self, address: Optional[Address], service: Optional[str] = None, client_id: Optional[str] = None,
+                 ack: str = "buffered", mode: str = "background", queue_records_max: int = 20_000,
+                 queue_bytes_max: int = 16 << 20, linger_ms: float = 5.0, exit_timeout_s: float = 1.0,
+                 metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> None:
+        self.address, self.service, self.ack, self.mode = address, service, ack, mode
+        self.queue_records_max, self.queue_bytes_max = queue_records_max, queue_bytes_max
+        self.linger_s, self.exit_timeout_s, self.metrics_interval_s = linger_ms / 1000, exit_timeout_s, metrics_interval_s
+        self.policy = Policy()
+        self.ready = threading.Event()  # the first WELCOME has come
+        self._given_id = client_id
+        more = {} if service is None else {"service": service}
+        self._common = b"" if not more and not resource else (
+            dumps({**more, **({"resource": dict(resource)} if resource else {})})[1:-1] + b",")
+        self._collectors: List[Callable[[], List[Dict[str, Any]]]] = []
+        self._prefixes = {s: b'{"stream":"%s",%s' % (s.encode(), self._common)
+                          for s in ("trace", "log", "telemetry", "monitoring")}
+        self.log_head = self._prefixes["log"].decode()
+        self._reset(client_id or uuid.uuid4().hex)
+        _clients.add(self)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and "multiprocessing.util" in sys.modules and process.parent_process() is not None:
+            self._close_with_multiprocessing()
+
+    def _reset(self, client_id: str) -> None:
+        """As new, with nothing queued: at the start, and in a child."""
+        self.client_id = client_id
+        self.queue: Deque[Union[bytes, _LogItem, Flush]] = deque()
+        self.queue_bytes = 0
+        self._room, self._room_bytes = self.queue_records_max, self.queue_bytes_max
+        self.asleep = True  # put() must wake the thread, or start it
+        self.closed = False
+        self._counts = {r: Count() for r in ("queue_full", "too_long", "not_encodable", "closed", "unfinished")}
+        self._disabled = Count()
+        self._said_at = 0.0
+        self._thread: Optional[threading.Thread] = None
+        self._start_lock = threading.Lock()
+        self._direct = self.mode == "direct"
+        self._sender = Sender(self, explicit_id=self._given_id is not None and client_id == self._given_id)
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def put(self, item: Union[bytes, _LogItem], size: int) -> bool:
+        """A whole line without line feed, or a log record still to be encoded. False: dropped, and counted."""
+        queue = self.queue
+        if len(queue) >= self._room or self.queue_bytes > self._room_bytes:
+            self.drop("closed" if self.closed else "queue_full")
+            return False
+        if self._direct and self._send_now(item):
+            return True
+        self.queue_bytes += size
+        queue.append(item)
+        if self.asleep:
+            self._wake()
+        return True
+
+    def _send_now(self, item: Union[bytes, _LogItem]) -> bool:
+        line = item if isinstance(item, bytes) else log_line(self.log_head, *item)
+        return self._sender.send_now(line)
+
+    def log(self, level: str, message: str, logger: Optional[str] = None, **attributes: Any) -> None:
+        """One log record, now, with the ids of the current context. `level`: trace debug info warn error fatal."""
+        try:
+            if not self.policy.log:
+                self._disabled.add()
+                return
+            context = current.get()
+            more: Any = attributes
+            for value in attributes.values():
+                if type(value) not in _SCALARS:  # could change before it is encoded
+                    more = dumps(attributes)
+                    break
+            self.put((time.time_ns(), level, message if type(message) is str else str(message), logger,
+                      context.correlation_id, context.trace_id, context.span_id, more), len(message) + LOG_BYTES)
+        except Exception:
+            self.drop("not_encodable")
+
+    def put_log(self, item: _LogItem) -> None:
+        """As log(), with everything given: the logging handler's way in."""
+        if self.policy.log:
+            self.put(item, len(item[2]) + LOG_BYTES)
+        else:
+            self._disabled.add()
+
+    def emit(self, stream: str, record: Any) -> None:
+        """One record of any stream: a mapping, dataclass or object with attributes. Encoded before this returns."""
+        try:
+            policy = self.policy
+            if not getattr(policy, stream, True):
+                self._disabled.add()
+                return
+            fields = fields_of(record)
+            if stream == "trace" and policy.filters_context:
+                fields = policy.record(_with_plain_contexts(fields))
+            self.put_fields(stream, fields, dumps(fields))
+        except Exception:
+            self.drop("not_encodable")
+
+    def put_fields(self, stream: str, names: Any, body: bytes) -> None:
+        """An encoded object; `names`: its members' names, since none may be there twice."""
+        prefix = self._prefixes[stream]
+        if "stream" in names or (self._common and ("service" in names or "resource" in names)):
+            prefix = self._prefix_without(stream, names)
+        line = with_prefix(prefix, body) if prefix else body
+        self.put(line, len(line))
+
+    def _prefix_without(self, stream: str, names: Any) -> bytes:
+        members = [] if "stream" in names else [b'"stream":"%s"' % stream.encode()]
+        for line in (self._common[:-1],) if self._common else ():
+            known = fields_from(line)
+            members += [dumps({k: v})[1:-1] for k, v in known.items() if k not in names]
+        return b"{" + b",".join(members) + b"," if members else b""
+
+    def count_disabled(self) -> None:
+        self._disabled.add()
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        for _ in range(count):
+            self._counts[reason].add()
+
+    # --- what is seen from outside -------------------------------------------------------------------------------
+
+    def dropped(self) -> Dict[str, int]:
+        """By reason. `unfinished`: not acknowledged when the client was closed; the agent may have them."""
+        return {reason: count.value() for reason, count in self._counts.items()}
+
+    def stats(self) -> Dict[str, Any]:
+        """Counters since the start (in a child: since the fork). With nobody in put(): offered = acknowledged + queued
+        + the sum of dropped; records of streams that the agent has disabled are counted apart. Refused records count
+        as acknowledged, too: `rejected` says why. Not for the hot path: it may wait for 50 ms.
+        """
+        sender, window = self._sender, self._sender.window
+        locked = sender.lock.acquire(timeout=0.05)  # else a record on its way from queue to window may be in neither
+        try:
+            dropped = self.dropped()
+            waiting = sum(1 for item in list(self.queue) if not isinstance(item, Flush))
+            return {"client_id": self.client_id, "connected": sender.welcomed, "connects": sender.connects,
+                    "ack": sender.granted, "acknowledged": window.acknowledged - sender.discarded,
+                    "queued": waiting + window.records - dropped["unfinished"],
+                    "queued_bytes": self.queue_bytes + window.bytes, "dropped": dropped,
+                    "disabled": self._disabled.value(), "rejected": dict(sender.rejected), "last_error": sender.last_error}
+        finally:
+            if locked:
+                sender.lock.release()
+
+    def wait_connected(self, timeout_s: float = 1.0) -> bool:
+        """Starts to connect if it has not; True when the agent has answered (then its policy is known)."""
+        self._wake()
+        return self.ready.wait(timeout_s)
+
+    def flush(self, timeout_s: float = 1.0) -> bool:
+        """True: all that was put before, metrics included, has been acknowledged. Waits for at most that long."""
+        return not self.closed and self._flush(Flush(), timeout_s)
+
+    def _flush(self, flush: Flush, timeout_s: float) -> bool:
+        self.queue.append(flush)
+        self._wake()
+        self._sender.wake()
+        flush.done.wait(timeout_s)
+        return flush.complete
+
+    def close(self, timeout_s: Optional[float] = None) -> bool:
+        """Flushes for at most that long (default: exit_timeout_s), then ends. Records put later are dropped. Safe twice."""
+        if self.closed:
+            return True
+        self._direct = False
+        complete = True
+        thread = self._thread
+        if thread is not None or self.queue or self._collectors:
+            complete = self._flush(Flush(closing=True), self.exit_timeout_s if timeout_s is None else timeout_s)
+        self.closed, self._room = True, 0
+        self._sender.stop()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(0.5)
+            if thread.is_alive():  # waits in connect(): it is a daemon, and touches nothing of the program's
+                return False
+        left = sum(1 for item in self.queue if not isinstance(item, Flush)) + self._sender.window.records
+        self.drop("unfinished", left)
+        self._sender.release()
+        return complete
+
+    # --- the sender's side ---------------------------------------------------------------------------------------
+
+    def set_room(self, records: int, size: int) -> None:
+        """So much is numbered and not acknowledged."""
+        if not self.closed:
+            self._room, self._room_bytes = self.queue_records_max - records, self.queue_bytes_max - size
+
+    def say(self, text: str, *args: Any) -> None:
+        """To the program's own log, seldom."""
+        now = time.monotonic()
+        if now - self._said_at >= SAY_EVERY_S or not self._said_at:
+            self._said_at = now
+            diagnostics.warning("weir: " + text, *args)
+
+    def add_collector(self, collect: Callable[[], List[Dict[str, Any]]]) -> None:
+        """Asked for telemetry records every metrics_interval_s, and at flush() and close()."""
+        if collect not in self._collectors:
+            self._collectors.append(collect)
+
+    def collect_metrics(self) -> List[bytes]:
+        out: List[bytes] = []
+        for collect in list(self._collectors):
+            records = collect()
+            if self.policy.telemetry:
+                out += [with_prefix(self._prefixes["telemetry"], dumps(record)) for record in records]
+            else:
+                for _ in records:
+                    self._disabled.add()
+        return out
+
+    def _wake(self) -> None:
+        if self._thread is None and not self.closed and self._start_lock.acquire(False):
+            try:
+                if self._thread is None:
+                    thread = threading.Thread(target=self._sender.run, name="weir", daemon=True)
+                    thread.start()
+                    self._thread = thread
+            except RuntimeError as error:  # no more threads: it is tried again with the next record
+                self._sender.last_error = str(error)
+            finally:
+                self._start_lock.release()
+        if self._thread is not None:
+            self.asleep = False
+            self._sender.wake()
+
+    # --- fork ----------------------------------------------------------------------------------------------------
+
+    def _after_fork_in_child(self) -> None:
+        self._sender.close_descriptors()
+        self.ready = threading.Event()
+        was_closed = self.closed
+        self._reset("%s.%d.%s" % (self.client_id[:200], os.getpid(), uuid.uuid4().hex[:8]))
+        if was_closed:
+            self.closed, self._room = True, 0
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:  # which forgets, at the start of a child, what was to be done at the end
+            util.register_after_fork(self, Client._close_with_multiprocessing)
+
+    def _close_with_multiprocessing(self) -> None:
+        """A process of multiprocessing leaves by os._exit(): its own exit functions are the only ones."""
+        sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=-100)
+
+
+def fields_from(members: bytes) -> Dict[str, Any]:
+    import json
+    return dict(json.loads(b"{" + members + b"}"))
+
+
+def _with_plain_contexts(fields: Dict[str, Any]) -> Dict[str, Any]:
+    """Contexts that are objects become dicts, so that the policy can look into them."""
+    for name in ("ctx_before", "ctx_after", "ctx", "ctx_set", "ctx_diff"):
+        value = fields.get(name)
+        if value is not None and type(value) is not dict:
+            try:
+                fields = {**fields, name: fields_of(value)}
+            except Exception:
+                pass  # a text, say: the encoder and the agent see to it
+    return fields
+
+
+_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
+_default: Optional[Client] = None
+_default_lock = threading.Lock()
+
+
+def connect(address: Optional[str] = None, *, service: Optional[str] = None, client_id: Optional[str] = None,
+            ack: str = "buffered", mode: str = "background", default: bool = True, queue_records_max: int = 20_000,
+            queue_bytes_max: int = 16 << 20, linger_ms: float = 5.0, exit_timeout_s: float = 1.0,
+            metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
+    """A client, which becomes the one that weir.log(), weir.step() and the others use (unless default=False).
+
+    address: `unix:PATH`, `tcp:HOST:PORT` or a path; else $WEIR_ADDRESS, $WEIR_SOCKET, the agent's default place.
+    service: member of every record that has none. client_id: a name that outlives the process; default: random.
+    ack: what an acknowledgement means: `received` (survives this program), `buffered` (also kill -9 of the agent, with
+        a journal on disk), `durable` (also power loss). What is not acknowledged is kept and sent again.
+    mode: `background`, or `direct`: one send per record on the calling thread, so that nothing is lost with the process.
+    queue_records_max, queue_bytes_max: kept at most, sent and unsent together; what comes on top is dropped and counted.
+    linger_ms: records wait at most so long in background mode while the program is busy with others.
+    exit_timeout_s: at exit the client waits at most so long for acknowledgements.
+
+    Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none. Raises ValueError for
+    an argument or $WEIR_ADDRESS that makes no sense: at the start, where it is seen.
+    """
+    global _default
+    if ack not in ACK_LEVELS:
+        raise ValueError("ack=%r: one of %s" % (ack, ", ".join(ACK_LEVELS)))
+    if mode not in MODES:
+        raise ValueError("mode=%r: one of %s" % (mode, ", ".join(MODES)))
+    if client_id is not None and not 0 < len(client_id.encode()) <= 200:
+        raise ValueError("client_id: 1 to 200 bytes")
+    if queue_records_max < 1 or queue_bytes_max < 1 or linger_ms < 0 or metrics_interval_s <= 0:
+        raise ValueError("queue_records_max, queue_bytes_max and metrics_interval_s are positive, linger_ms is not negative")
+    target = default_address() if address is None else parse_address(address)
+    client = Client(target, service, client_id, ack, mode, queue_records_max, queue_bytes_max, linger_ms, exit_timeout_s,
+                    metrics_interval_s, resource)
+    if default:
+        from .metrics import default_registry
+        client.add_collector(default_registry.collect)
+        with _default_lock:
+            if _default is not None and default_registry.collect in _default._collectors:
+                _default._collectors.remove(default_registry.collect)
+            _default = client
+    if target is None:
+        client.say("no agent: set $WEIR_SOCKET; records are dropped")
+    else:
+        client._wake()
+        if mode == "direct":
+            client.ready.wait(FIRST_WELCOME_S)
+    return client
+
+
+def default_client() -> Client:
+    """The one of the last connect(); else one is made by the environment. Never raises."""
+    client = _default
+    if client is None:
+        try:
+            client = connect()
+        except ValueError as error:
+            diagnostics.error("weir: %s; records are dropped", error)
+            client = Client(None)
+            _set_default(client)
+    return client
+
+
+def _set_default(client: Client) -> None:
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = client
+
+
+def _close_all() -> None:
+    for client in list(_clients):
+        client.close()
+
+
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+    for client in list(_clients):
+        client._after_fork_in_child()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

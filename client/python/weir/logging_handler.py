@@ -1,0 +1,102 @@
+"""The standard library's logging, to the agent."""
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Dict, Optional
+
+from .client import _SCALARS, Client, default_client
+from .correlation import NO_CORRELATION, current
+from .encode import dumps, error_of, level_name
+
+MESSAGE_CHARS_MAX = 65_536
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_STANDARD_COUNT = len(logging.makeLogRecord({}).__dict__)
+_LEVELS = {n: level_name(n) for n in range(0, 61, 10)}
+
+
+class LoggingHandler(logging.Handler):
+    """logging.getLogger().addHandler(weir.LoggingHandler())
+
+    level, logger, message, the ids of the current context (correlation_id is `no-correlation` when there is none),
+    `extra` as attributes, an exception as exception.type, exception.message and exception.stacktrace. Takes no lock.
+    A formatter, if one is set, makes the message.
+    """
+
+    def __init__(self, client: Optional[Client] = None, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._client = client
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            return default_client()
+        return self._client
+
+    def handle(self, record: logging.LogRecord) -> bool:  # type: ignore[override,unused-ignore]
+        """As logging.Handler's, without its lock: put() needs none."""
+        if self.filters:
+            passed: Any = self.filter(record)
+            if not passed:
+                return False
+            if isinstance(passed, logging.LogRecord):
+                record = passed
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            client = self._client
+            if client is None:
+                client = default_client()
+            if not client.policy.log:
+                client.count_disabled()
+                return
+            if record.name == "weir.client":
+                return  # what the client says of itself would go around for ever
+            message = record.getMessage() if self.formatter is None else self.formatter.format(record)
+            if len(message) > MESSAGE_CHARS_MAX:
+                message = message[:MESSAGE_CHARS_MAX] + "...(truncated)"
+            attributes: Any = None
+            if record.exc_info or record.stack_info or len(record.__dict__) > _STANDARD_COUNT:
+                attributes = _attributes(record)
+            context = current.get()
+            client.put_log((time.time_ns(), _LEVELS.get(record.levelno) or level_name(record.levelno), message, record.name,
+                            context.correlation_id or NO_CORRELATION, context.trace_id, context.span_id, attributes))
+        except Exception:
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A record that cannot be made is counted, as one that is dropped; nothing is printed and nothing raised."""
+        try:
+            self.client.drop("not_encodable")
+        except Exception:
+            pass
+
+    def flush(self) -> None:
+        """logging.shutdown() calls this at exit, where the client flushes itself. client.flush() waits."""
+
+
+def _attributes(record: logging.LogRecord) -> Any:
+    """Encoded where a value could change before it is sent."""
+    out: Dict[str, Any] = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    if error is not None:
+        told = error_of(error)
+        out.update({"exception.type": told["type"], "exception.message": told["message"],
+                    "exception.stacktrace": told["stack"]})
+    if record.stack_info:
+        out["code.stacktrace"] = record.stack_info
+    if all(type(value) in _SCALARS for value in out.values()):
+        return out
+    return dumps(out)
+
+
+class CorrelationFilter(logging.Filter):
+    """For formats of other handlers: sets record.correlation_id and record.trace_id (`%(correlation_id)s`)."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        context = current.get()
+        record.correlation_id = context.correlation_id or NO_CORRELATION
+        record.trace_id = context.trace_id or ""
+        return True

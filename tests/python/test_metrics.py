@@ -1,0 +1,160 @@
+"""Metrics: what is added up, what is sent, and when."""
+import math
+import threading
+import unittest
+
+import support
+import weir
+from weir.metrics import BusMetrics, Registry
+
+
+def without_ts(records):
+    return [{k: v for k, v in r.items() if k != "ts"} for r in records]
+
+
+class Metrics(unittest.TestCase):
+    def setUp(self):
+        self.registry = Registry()
+
+    def collect(self):
+        return without_ts(self.registry.collect())
+
+    def test_a_counter_sends_what_came_since_the_last_time(self):
+        c = self.registry.counter("c", ("a", "b"), unit="By")
+        c.inc(a="x", b=1)
+        c.inc(2.5, a="x", b=1)
+        c.labels("x", 1).inc()
+        record = {"name": "c", "type": "counter", "value": 4.5, "temporality": "delta", "unit": "By", "attributes": {"a": "x", "b": 1}}
+        self.assertEqual(self.collect(), [record])
+        self.assertEqual(self.collect(), [])
+        c.inc(a="x", b=1)
+        self.assertEqual(self.collect(), [{**record, "value": 1}])
+
+    def test_a_gauge_is_its_last_value_and_sent_when_it_changed(self):
+        g = self.registry.gauge("g")
+        g.set(5)
+        g.inc(2)
+        g.dec()
+        self.assertEqual(self.collect(), [{"name": "g", "type": "gauge", "value": 6}])
+        self.assertEqual(self.collect(), [])
+        g.inc()
+        self.assertEqual(self.collect()[0]["value"], 7)
+
+    def test_a_histogram_counts_up_to_and_including_its_bounds(self):
+        h = self.registry.histogram("h", bounds=(1, 2, 5), unit="s")
+        for value in (0, 1, 1.5, 2, 5, 5.1, 100, math.nan):
+            h.observe(value)
+        self.assertEqual(self.collect(), [{"name": "h", "type": "histogram", "count": 7, "sum": 114.6, "bounds": [1, 2, 5], "unit": "s",
+                                           "buckets": [2, 2, 1, 2], "temporality": "delta"}])
+        h.observe(3)
+        self.assertEqual(self.collect()[0]["buckets"], [0, 0, 1, 0])
+
+    def test_timing_a_block_that_raises(self):
+        h = self.registry.histogram("h")
+        with self.assertRaises(KeyError), h.time():
+            raise KeyError
+        self.assertEqual(self.collect()[0]["count"], 1)
+
+    def test_counters_do_not_shrink(self):
+        c = self.registry.counter("c")
+        for value in (-1, math.nan, math.inf):
+            c.inc(value)
+        self.assertEqual(self.collect(), [])
+
+    def test_labels_that_do_not_fit_are_no_error(self):
+        c = self.registry.counter("c", ("a", "b"))
+        c.inc(a="x", other=1)
+        c.inc(a=["x"], b=None)
+        self.assertEqual([r["attributes"] for r in self.collect()], [{"a": "x", "b": ""}, {"a": "['x']", "b": "None"}])
+
+    def test_series_are_bounded_and_the_rest_is_added_up(self):
+        registry = Registry(series_max=3)
+        c = registry.counter("c", ("n",))
+        for n in range(10):
+            c.inc(n=n)
+        got = {str(r["attributes"]): r["value"] for r in registry.collect()}
+        self.assertEqual(got, {"{'n': 0}": 1, "{'n': 1}": 1, "{'n': 2}": 1, "{'overflow': True}": 7})
+
+    def test_the_same_name_is_the_same_metric_or_a_mistake_said_at_once(self):
+        self.assertIs(self.registry.counter("c", ("a",)), self.registry.counter("c", ("a",)))
+        for wrong in (lambda: self.registry.counter("c"), lambda: self.registry.gauge("c", ("a",)),
+                      lambda: self.registry.histogram("h", bounds=(2, 1)), lambda: self.registry.histogram("h", bounds=())):
+            self.assertRaises(ValueError, wrong)
+
+    def test_threads_lose_nothing(self):
+        c, h, taken = self.registry.counter("c", ("a",)), self.registry.histogram("h"), []
+        threads = [threading.Thread(target=lambda: [(c.inc(a=1), h.observe(1)) for _ in range(5000)]) for _ in range(4)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            taken += self.registry.collect()
+        taken += self.registry.collect()
+        self.assertEqual(sum(r["value"] for r in taken if r["name"] == "c"), 20_000)
+        self.assertEqual(sum(r["count"] for r in taken if r["name"] == "h"), 20_000)
+
+    def test_a_child_begins_at_nothing(self):
+        c, g = self.registry.counter("c"), self.registry.gauge("g")
+        c.inc()
+        g.set(3)
+        self.registry.lock.acquire()  # as a thread may that is not there in the child
+        self.registry.after_fork_in_child()
+        c.inc(2)
+        self.assertEqual([(r["name"], r["value"]) for r in self.collect()], [("c", 2)])
+
+
+class Bus(unittest.TestCase):
+    def test_names_labels_and_buckets_are_the_bus_own(self):
+        registry = Registry()
+        bus = BusMetrics("orders", registry)
+        self.assertEqual([(m.name, m.kind, m.label_names) for m in registry._metrics.values()], [
+            ("orders_requests_total", "counter", ("service", "feature_type", "dto_name", "status")),
+            ("orders_request_duration_seconds", "histogram", ("service", "feature_type", "dto_name")),
+            ("orders_active_requests", "gauge", ("service", "feature_type")),
+            ("orders_dependency_operations_total", "counter", ("service", "dependency_name", "operation", "status")),
+            ("orders_cache_operations_total", "counter", ("service", "operation", "result"))])
+        self.assertEqual(bus.request_duration_seconds.bounds, (.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
+        self.assertIn("requests_total", [m.name for m in BusMetrics("", Registry()).__dict__.values()])
+
+    def test_a_request(self):
+        registry = Registry()
+        bus = BusMetrics("b", registry)
+        with self.assertRaises(KeyError):
+            with bus.request("s", "f", "Dto"):
+                self.assertEqual([(r["name"], r["value"]) for r in registry.collect()], [("b_active_requests", 1)])
+                raise KeyError
+        with bus.request("s", "f", "Dto"):
+            pass
+        got = {(r["name"], r["attributes"].get("status")): r for r in registry.collect()}
+        self.assertEqual(got["b_requests_total", "error"]["value"], 1)
+        self.assertEqual(list(got["b_requests_total", "success"]["attributes"]), ["service", "feature_type", "dto_name", "status"])
+        self.assertEqual(got["b_request_duration_seconds", None]["count"], 2)
+        self.assertEqual(got["b_active_requests", None]["value"], 0)
+
+
+class Sending(support.FakeAgentTest):
+    def test_while_the_agent_is_away_metrics_stay_added_up(self):
+        registry = Registry()
+        client = self.client(metrics_interval_s=0.01)
+        client.add_collector(registry.collect)
+        c = registry.counter("c")
+        client._wake()
+        for _ in range(50):
+            c.inc()
+        support.wait_for(lambda: client.stats()["last_error"], "tried to connect")
+        self.assertEqual(client.stats()["queued"], 0)
+        agent = self.agent()
+        agent.accept()
+        agent.welcome()
+        ((_, record),) = agent.read_records(1)
+        self.assertEqual((record["stream"], record["name"], record["value"]), ("telemetry", "c", 50))
+
+    def test_a_disabled_stream_takes_them_nowhere(self):
+        registry = Registry()
+        client = support.KeepingClient({"telemetry": {"enabled": False}})
+        client.add_collector(registry.collect)
+        registry.counter("c").inc()
+        self.assertEqual((client.collect_metrics(), client.stats()["disabled"]), ([], 1))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,339 @@
+"""What steps, spans, boundaries, log handler and trace sink make of a program: records as records.md says."""
+import asyncio
+import dataclasses
+import datetime
+import decimal
+import logging
+import re
+import sys
+import threading
+import unittest
+
+import support
+import weir
+from support import KeepingClient
+from weir.correlation import current
+
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+
+
+@dataclasses.dataclass
+class Signature:
+    type_name: str
+    identity: object
+    hash: object
+
+
+@dataclasses.dataclass
+class TraceRecord:
+    trace_id: str
+    step_name: str
+    t_enter: datetime.datetime
+    msg_in: Signature
+    msg_out: tuple
+    ctx_before: dict
+    ctx_after: dict
+    duration_ms: decimal.Decimal = decimal.Decimal("1")
+
+
+class Order:
+    def __init__(self, number):
+        self.id = number
+
+
+class Emitting(unittest.TestCase):
+    def record(self):
+        when = datetime.datetime(2026, 1, 21, 10, tzinfo=datetime.timezone.utc)
+        return TraceRecord("t", "s", when, Signature("Order", "7", None), (Signature("Order", "7", None),), {"a": 1}, {"a": {"b": [1]}})
+
+    def test_a_dataclass_a_dict_and_an_object_give_the_same(self):
+        client = KeepingClient()
+        sink = weir.TraceSink(client)
+        record = self.record()
+        plain = type("Plain", (), {})()
+        plain.__dict__.update(vars(record))
+        for form in (record, dict(vars(record)), plain):
+            sink.emit(form)
+        signature = {"type_name": "Order", "identity": "7", "hash": None}
+        self.assertEqual(client.records(), [{
+            "stream": "trace", "trace_id": "t", "step_name": "s", "t_enter": "2026-01-21T10:00:00Z", "msg_in": signature,
+            "msg_out": [signature], "ctx_before": {"a": 1}, "ctx_after": {"a": {"b": [1]}}, "duration_ms": "1"}] * 3)
+
+    def test_what_happens_to_a_record_later_does_not_show(self):
+        client = KeepingClient()
+        record = self.record()
+        weir.TraceSink(client).emit(record)
+        record.ctx_after["a"]["b"].append(2)
+        self.assertEqual(client.records()[0]["ctx_after"], {"a": {"b": [1]}})
+
+    def test_contexts_that_are_objects_are_reduced_too(self):
+        client = KeepingClient({"trace": {"context_diff": "whitelist", "whitelist": ["type_name"]}})
+        weir.TraceSink(client).emit({"ctx_before": Signature("a", "b", "c"), "ctx_after": "text"})
+        self.assertEqual(client.records(), [{"stream": "trace", "ctx_before": {"type_name": "a"}, "ctx_after": "text"}])
+
+
+class Steps(unittest.TestCase):
+    def setUp(self):
+        self.client = KeepingClient()
+        self.addCleanup(current.reset, current.set(weir.Context()))
+
+    def test_context_on_both_sides_messages_and_times(self):
+        ctx = {"decision": "new", "deep": {"n": 1}}
+        order = Order(7)
+        with weir.step("approve", ctx, message=order, trace_id="t-1", step_index=3, client=self.client) as step:
+            ctx["decision"], ctx["deep"]["n"] = "approved", 2
+            step.output(order)
+            order.id = 8
+            step.output(order)
+            step.set("why", "rich")
+        (r,) = self.client.records()
+        self.assertRegex(r.pop("t_enter"), RFC3339)
+        self.assertRegex(r.pop("t_exit"), RFC3339)
+        self.assertGreaterEqual(r.pop("duration_ms"), 0)
+        self.assertRegex(r.pop("span_id"), "^[0-9a-f]{16}$")
+        self.assertEqual(r, {
+            "stream": "trace", "trace_id": "t-1", "step_name": "approve", "step_index": 3, "status": "ok", "error": None,
+            "msg_in": {"type_name": "Order", "identity": "7", "hash": None}, "msg_out_count": 2, "attributes": {"why": "rich"},
+            "msg_out": [{"type_name": "Order", "identity": "7", "hash": None}, {"type_name": "Order", "identity": "8", "hash": None}],
+            "ctx_before": {"decision": "new", "deep": {"n": 1}}, "ctx_after": {"decision": "approved", "deep": {"n": 2}}})
+
+    def test_values_go_along_when_asked_for(self):
+        message = {"id": 1, "lines": [1]}
+        with weir.step("s", message=message, values=True, client=self.client) as step:
+            step.output(message)
+            message["lines"].append(2)
+        (r,) = self.client.records()
+        self.assertEqual((r["msg_in"]["value"], r["msg_out"][0]["value"]), ({"id": 1, "lines": [1]},) * 2)
+
+    def test_what_is_raised_is_noted_and_goes_on(self):
+        with self.assertRaises(KeyError):
+            with weir.step("s", client=self.client):
+                raise KeyError("k")
+        (r,) = self.client.records()
+        self.assertEqual((r["status"], r["error"]["type"], r["error"]["message"]), ("error", "KeyError", "'k'"))
+        self.assertIn("in test_what_is_raised", r["error"]["where"])
+
+    def test_nested_scopes_are_one_trace_of_parents_and_children(self):
+        with weir.step("outer", client=self.client) as outer:
+            with weir.span("inner", client=self.client) as inner:
+                pass
+            with weir.span("other", trace_id="else", client=self.client):
+                pass
+        i, other, o = self.client.records()
+        self.assertEqual((i["trace_id"], i["parent_span_id"], i["span_id"]), (outer.trace_id, outer.span_id, inner.span_id))
+        self.assertNotIn("parent_span_id", o)
+        self.assertEqual((other["trace_id"], "parent_span_id" in other), ("else", False))
+        self.assertEqual(current.get(), weir.Context())
+
+    def test_a_span_has_kind_attributes_events_and_the_correlation_id(self):
+        weir.correlation_manager.set("c-1")
+        with weir.span("GET", kind="client", attributes={"a": 1}, links=[{"trace_id": "x"}], client=self.client) as span:
+            span.set("b", 2)
+            span.event("retry", n=1)
+            span.fail(ValueError("soft"))
+        (r,) = self.client.records()
+        self.assertEqual((r["name"], r["span_kind"], r["attributes"], r["correlation_id"], r["links"], r["status"]),
+                         ("GET", "client", {"a": 1, "b": 2}, "c-1", [{"trace_id": "x"}], "error"))
+        self.assertEqual((r["events"][0]["name"], r["events"][0]["attributes"]), ("retry", {"n": 1}))
+        self.assertLessEqual(r["start"], r["end"])
+
+    def test_decorators_name_themselves_and_take_context_and_messages_from_arguments(self):
+        @weir.step(ctx=lambda order, ctx: ctx, message=lambda order, ctx: order, client=self.client)
+        def approve(order, ctx):
+            """doc"""
+            ctx["n"] += 1
+            return [order, Order(9)]
+
+        self.assertEqual((approve.__name__, approve.__doc__), ("approve", "doc"))
+        ctx = {"n": 0}
+        approve(Order(7), ctx)
+        approve(Order(8), ctx)
+        first, second = self.client.records()
+        self.assertTrue(first["step_name"].endswith("approve"))
+        self.assertEqual([s["identity"] for s in [first["msg_in"]] + first["msg_out"]], ["7", "7", "9"])
+        self.assertEqual((second["ctx_before"], second["ctx_after"]), ({"n": 1}, {"n": 2}))
+        self.assertNotEqual(first["span_id"], second["span_id"])
+
+    def test_a_decorators_faulty_way_to_the_context_does_not_break_the_call(self):
+        @weir.step("s", ctx=lambda: None, client=self.client)
+        def add(a, b):
+            return a + b
+        with self.assertLogs("weir.client", "WARNING"):
+            self.assertEqual(add(1, 2), 3)
+        self.assertNotIn("ctx_before", self.client.records()[0])
+
+    def test_coroutines_that_run_at_once_keep_their_contexts_apart(self):
+        @weir.step("leaf", client=self.client)
+        async def leaf():
+            await asyncio.sleep(0)
+            return None
+
+        @weir.span("branch", client=self.client)
+        async def branch():
+            for _ in range(3):
+                await leaf()
+
+        async def main():
+            async with weir.span("root", client=self.client):
+                await asyncio.gather(*(branch() for _ in range(5)))
+        asyncio.run(main())
+        records = self.client.records()
+        by_id = {r["span_id"]: r for r in records}
+        self.assertEqual((len(records), len(by_id), len({r["trace_id"] for r in records})), (21, 21, 1))
+        self.assertEqual([by_id[r["parent_span_id"]]["name"] for r in records if r.get("step_name") == "leaf"], ["branch"] * 15)
+
+    def test_a_coroutine_that_is_cancelled_is_an_error(self):
+        @weir.span("s", client=self.client)
+        async def forever():
+            await asyncio.Event().wait()
+
+        async def main():
+            task = asyncio.ensure_future(forever())
+            await asyncio.sleep(0)
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+        asyncio.run(main())
+        self.assertIn("CancelledError", self.client.records()[0]["error"]["type"])
+
+    def test_nothing_is_raised_for_what_cannot_be_read(self):
+        class Bad:
+            @property
+            def id(self):
+                raise RuntimeError("no")
+        with weir.step("s", 5, message=Bad(), client=self.client) as step:
+            step.output(Bad())
+        self.assertEqual(len(self.client.lines) + self.client.all_dropped(), 1)
+        self.assertEqual(current.get(), weir.Context())
+
+    def test_the_policy_decides_what_of_a_context_is_encoded(self):
+        class Unwanted:
+            def __str__(self):
+                raise AssertionError("serialised")
+        for policy, expected in (({"context_diff": "whitelist", "whitelist": ["a"]}, {"a": 1}), ({"context_diff": "none"}, None)):
+            client = KeepingClient({"trace": policy})
+            with weir.step("s", {"a": 1, "b": Unwanted()}, client=client):
+                pass
+            self.assertEqual([client.records()[0][k] for k in ("ctx_before", "ctx_after")], [expected] * 2)
+
+    def test_a_disabled_stream_makes_nothing(self):
+        client = KeepingClient({"trace": {"enabled": False}})
+        with weir.step("s", {"a": 1}, client=client), weir.span("x", client=client):
+            pass
+        weir.TraceSink(client).emit({})
+        self.assertEqual((client.lines, client.stats()["disabled"]), ([], 3))
+
+    def test_boundaries_and_monitoring(self):
+        with weir.span("s", client=self.client) as span:
+            weir.ingress("http", Order(1), client=self.client)
+            weir.egress("queue", Order(2), client=self.client)
+            weir.monitor("slo.latency", severity="page", value=3, threshold=2.5, client=self.client, team="a")
+        i, e, m, _ = self.client.records()
+        self.assertEqual((i["kind"], i["step_name"], i["trace_id"], i["msg_in"]["identity"]), ("ingress", "http", span.trace_id, "1"))
+        self.assertEqual((e["kind"], e["msg_out"][0]["identity"]), ("egress", "2"))
+        self.assertRegex(m.pop("ts"), RFC3339)
+        self.assertEqual(m, {"stream": "monitoring", "rule": "slo.latency", "severity": "page", "state": "firing", "value": 3,
+                             "threshold": 2.5, "trace_id": span.trace_id, "attributes": {"team": "a"}})
+
+
+class Logging(unittest.TestCase):
+    def setUp(self):
+        self.client = KeepingClient(service="orders")
+        self.logger = logging.Logger("shop.orders", logging.DEBUG)
+        self.handler = weir.LoggingHandler(self.client)
+        self.logger.addHandler(self.handler)
+        self.addCleanup(current.reset, current.set(weir.Context()))
+
+    def test_a_record(self):
+        self.logger.warning("paid %s of %d", "3,50", 7)
+        (r,) = self.client.records()
+        self.assertRegex(r.pop("ts"), RFC3339)
+        self.assertEqual(r, {"stream": "log", "service": "orders", "level": "warn", "message": "paid 3,50 of 7", "logger": "shop.orders",
+                             "correlation_id": "no-correlation"})
+
+    def test_ids_of_the_current_context(self):
+        weir.correlation_manager.set("c-9")
+        with weir.span("s", client=KeepingClient()) as span:
+            self.logger.info("in")
+        self.logger.info("out")
+        inner, outer = self.client.records()
+        self.assertEqual((inner["correlation_id"], inner["trace_id"], inner["span_id"]), ("c-9", span.trace_id, span.span_id))
+        self.assertEqual((outer["correlation_id"], "trace_id" in outer), ("c-9", False))
+
+    def test_levels(self):
+        for level in (5, 10, 20, 25, 30, 40, 50, 70):
+            self.logger.setLevel(1)
+            self.logger.log(level, "x")
+        self.assertEqual([r["level"] for r in self.client.records()], ["trace", "debug", "info", "info", "warn", "error", "fatal", "fatal"])
+
+    def test_extra_is_attributes_as_it_is_now(self):
+        items = [1]
+        self.logger.info("x", extra={"items": items, "n": 1})
+        items.append(2)
+        self.logger.info("y", extra={"n": 2})
+        self.assertEqual([r["attributes"] for r in self.client.records()], [{"items": [1], "n": 1}, {"n": 2}])
+
+    def test_an_exception_and_a_stack(self):
+        try:
+            raise ValueError("bad")
+        except ValueError:
+            self.logger.exception("failed", stack_info=True)
+        a = self.client.records()[0]["attributes"]
+        self.assertEqual((a["exception.type"], a["exception.message"]), ("ValueError", "bad"))
+        self.assertIn("raise ValueError", a["exception.stacktrace"])
+        self.assertIn("Stack", a["code.stacktrace"])
+
+    def test_what_cannot_be_formatted_is_counted_and_nothing_is_printed(self):
+        stderr, sys.stderr = sys.stderr, None
+        try:
+            self.logger.info("%d", "no number")
+        finally:
+            sys.stderr = stderr
+        self.assertEqual((self.client.lines, self.client.dropped()["not_encodable"]), ([], 1))
+
+    def test_text_that_is_no_unicode_and_a_very_long_one_arrive(self):
+        self.logger.info("a\ud800b\n\x00")
+        self.logger.info("x" * 1_000_000)
+        first, second = self.client.records()
+        self.assertEqual(first["message"], "a?b\n\x00")
+        self.assertEqual(second["message"], "x" * 65_536 + "...(truncated)")
+
+    def test_filters_levels_and_formatters_are_obeyed(self):
+        self.handler.addFilter(lambda record: "secret" not in record.msg)
+        self.handler.setLevel(logging.INFO)
+        self.handler.setFormatter(logging.Formatter("<%(message)s>"))
+        for message in ("secret", "open"):
+            self.logger.info(message)
+        self.logger.debug("open")
+        self.assertEqual([r["message"] for r in self.client.records()], ["<open>"])
+
+    def test_no_lock_is_taken(self):
+        with self.handler.lock:  # another thread in the middle of its own record
+            thread = threading.Thread(target=self.logger.info, args=("x",))
+            thread.start()
+            thread.join(support.DEADLINE_S)
+        self.assertEqual(len(self.client.lines), 1)
+
+    def test_what_the_client_says_of_itself_does_not_go_around(self):
+        logger = logging.getLogger("weir.client")
+        self.addCleanup(logger.removeHandler, self.handler)
+        logger.addHandler(self.handler)
+        logger.warning("agent gone")
+        self.assertEqual(self.client.lines, [])
+
+    def test_a_disabled_stream_makes_nothing(self):
+        client = KeepingClient({"log": {"enabled": False}})
+        logger = logging.Logger("x")
+        logger.addHandler(weir.LoggingHandler(client))
+        logger.info("x")
+        client.log("info", "y")
+        self.assertEqual((client.lines, client.stats()["disabled"]), ([], 2))
+
+    def test_the_filter_for_other_handlers(self):
+        record = logging.makeLogRecord({})
+        self.assertTrue(weir.CorrelationFilter().filter(record))
+        self.assertEqual((record.correlation_id, record.trace_id), ("no-correlation", ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
