@@ -28,6 +28,7 @@ void declare(CLI::App& app, Action& action) {
   app.require_subcommand(0, 1);
   add_agent(app, action);
   add_check(app, action);
+  add_config(app, action);
   add_status(app, action);
   add_tail(app, action);
   add_send(app, action);

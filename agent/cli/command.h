@@ -19,6 +19,7 @@ using Action = std::function<int()>;
 
 /// Each declares one subcommand and, when it is chosen, sets `action`.
 void add_agent(CLI::App& app, Action& action);
+void add_config(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_status(CLI::App& app, Action& action);
 void add_tail(CLI::App& app, Action& action);

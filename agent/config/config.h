@@ -103,6 +103,24 @@ std::string config_fingerprint(const Config& config, const std::vector<Component
 std::string config_reference(const std::vector<ComponentType>& listener_types,
                              const std::vector<ComponentType>& sink_types);
 
+/// Where a value comes from.
+struct ConfigExplanation {
+  struct Written {
+    std::string place;  ///< `FILE:LINE:COL`, or `--set KEY`
+    std::string text;   ///< as written, `${...}` not replaced
+  };
+  std::string key, value;  ///< value: in force, on one line; secrets as `***`
+  std::string note;
+  std::vector<Written>
+      written;          ///< the one in force first, then those that lost; empty: the default is in force
+  bool merged = false;  ///< a map: made of all of them
+};
+/// `key` as in --set. Nothing: there is no such key, and `known` are those that there are.
+std::optional<ConfigExplanation> explain_config(const ConfigRequest& request, const Config& config,
+                                                const std::vector<ComponentType>& listener_types,
+                                                const std::vector<ComponentType>& sink_types,
+                                                std::string_view key, std::vector<std::string>& known);
+
 /// Default places (interface.md section 1). Error: what to set.
 Result<std::string> default_ingest_socket();
 Result<std::string> default_data_dir();

@@ -103,7 +103,25 @@ void read_one(const std::string& path, Node& tree, std::vector<std::string>& fil
   merge(tree, std::move(root));
 }
 
-/// `a.b."c.d"` in parts; empty when it is not one.
+void apply_set(Node& tree, std::string_view text, const std::vector<std::string>& parts, Location where,
+               Report& report) {
+  Location value_at = where;
+  const size_t sign = text.find('=');
+  value_at.column = int(sign) + 2;
+  Node* node = &tree;
+  std::string path;
+  for (const std::string& part : parts) {
+    path = join_path(path, part);
+    node = &node->child(part, where);
+    if (node->where.file == where.file) node->origin = path;
+  }
+  Node value = read_yaml(text.substr(sign + 1), value_at, report);
+  value.origin = path;
+  merge(*node, std::move(value));
+}
+
+}  // namespace
+
 std::vector<std::string> split_key(std::string_view key) {
   std::vector<std::string> parts;
   while (true) {
@@ -124,25 +142,6 @@ std::vector<std::string> split_key(std::string_view key) {
     key.remove_prefix(1);
   }
 }
-
-void apply_set(Node& tree, std::string_view text, const std::vector<std::string>& parts, Location where,
-               Report& report) {
-  Location value_at = where;
-  const size_t sign = text.find('=');
-  value_at.column = int(sign) + 2;
-  Node* node = &tree;
-  std::string path;
-  for (const std::string& part : parts) {
-    path = join_path(path, part);
-    node = &node->child(part, where);
-    if (node->where.file == where.file) node->origin = path;
-  }
-  Node value = read_yaml(text.substr(sign + 1), value_at, report);
-  value.origin = path;
-  merge(*node, std::move(value));
-}
-
-}  // namespace
 
 Node read_files(const ConfigRequest& request, std::vector<std::string>& files, Report& report) {
   Node tree;

@@ -85,6 +85,9 @@ void translate_runtime(Node& tree, const ConfigRequest& request, Report& report)
 /// embedded default.
 Node read_files(const ConfigRequest& request, std::vector<std::string>& files, Report& report);
 
+/// `a.b."c.d"` in parts; empty when it is not one.
+std::vector<std::string> split_key(std::string_view key);
+
 /// Applies the --set of a request whose key is under `runtime` (`runtime` true), or all others.
 void apply_sets(Node& tree, const std::vector<std::string>& sets, bool runtime, Report& report);
 

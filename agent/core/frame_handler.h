@@ -115,8 +115,8 @@ class FrameHandler {
   /// numbered).
   virtual Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) = 0;
   /// A line that never became a frame: too_long (numbered) or truncated (not numbered); or a ring's record
-  /// that never became a line: bad_json (numbered). `head_untrusted` is at most its first 64 KiB, `length` all
-  /// of it.
+  /// that never became a line: bad_json (numbered). `head_untrusted` is at most its first 64 KiB, `length`
+  /// all of it.
   virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
                             uint64_t length) = 0;
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all

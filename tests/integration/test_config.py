@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import subprocess
 import unittest
 
 import harness
@@ -268,6 +269,49 @@ sinks: {f: {type: file, path: "@/f", where: "${env:SECRET}"}}
 """), env={"SECRET": "s3cret-(value"})
         self.assertIn("what ${env:SECRET} holds is not valid here", done.stdout)
         self.assertNotIn("s3cret", done.stdout + done.stderr)
+
+
+class Explain(harness.AgentTest):
+    def explain(self, *words):
+        return subprocess.run([harness.BINARY, "config", "explain", *words], env=self.env(), capture_output=True, text=True)
+
+    def test_it_names_the_winner_and_who_lost(self):
+        base = self.write_config("journal: {max_bytes: 128MiB}\n" + harness.ALL_TO_FILE)
+        over = self.write("over.yaml", "journal:\n  max_bytes: 256MiB\n")
+        files = ["--config", base, "--config", over]
+        done = self.explain("journal.max_bytes", "-o", "json", *files, "--set", "journal.max_bytes=512MiB")
+        answer = json.loads(done.stdout)
+        self.assertEqual((answer["value"], answer["source"]), ("512MiB", "--set journal.max_bytes"))
+        self.assertEqual([w["text"] for w in answer["written"]], ["512MiB", "256MiB", "128MiB"])
+        self.assertEqual(answer["written"][1]["place"], over + ":2:14")
+        text = self.explain("journal.max_bytes", *files).stdout.splitlines()
+        self.assertEqual(text[0], "journal.max_bytes = 256MiB")
+        self.assertRegex(text[2], r"weir\.yaml:\d+:\d+: 128MiB \(lost\)$")
+
+    def test_defaults_and_references(self):
+        self.assertIn("the default", self.explain("journal.type", "--config", self.write_config(harness.ALL_TO_FILE)).stdout)
+        path = self.write_config('sinks: {out: {type: file, path: "${env:OUT}"}}\nstreams: {log: {sinks: [out]}}\n')
+        done = subprocess.run([harness.BINARY, "config", "explain", "sinks.out.path", "--config", path], env=self.env(OUT=self.path("o")),
+                              capture_output=True, text=True)
+        self.assertEqual(done.stdout.splitlines()[0], "sinks.out.path = " + self.path("o"))
+        self.assertIn("${env:OUT}", done.stdout)
+
+    def test_a_secret_is_not_shown(self):
+        path = self.write_config("sinks: {out: {type: http, url: 'http://127.0.0.1:1/', auth: {bearer: hush}}}\nstreams: {log: {sinks: [out]}}\n")
+        for key in ("sinks.out.auth.bearer", "sinks.out.auth", "sinks.out", "sinks"):
+            done = self.explain(key, "--config", path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("hush", done.stdout + done.stderr)
+
+    def test_a_key_that_is_not_there(self):
+        done = self.explain("journal.max_byte", "--config", self.write_config(harness.ALL_TO_FILE))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("did you mean journal.max_bytes?", done.stderr)
+
+    def test_the_frameworks_tree_is_said(self):
+        path = self.write_config("runtime: {tracing: {enabled: true, sink: {name: trace_jsonl, settings: {path: t.jsonl}}}}\n")
+        done = self.explain("sinks.trace_jsonl.path", "--config", path)
+        self.assertRegex(done.stdout, r"^sinks.trace_jsonl.path = t.jsonl\n  \S*weir.yaml:\d+:\d+: t.jsonl\n$")
 
 
 if __name__ == "__main__":
