@@ -35,6 +35,11 @@ bool empty_doorbell(int fd) {
   return preadv2(fd, &bytes, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
+/// All at the same time, so that many are not many wake-ups.
+int64_t next_look_ns(int64_t now_ns) {
+  return (now_ns / RingSweeper::kSilentNs + 1) * RingSweeper::kSilentNs;
+}
+
 }  // namespace
 
 void RingSweeper::add(std::shared_ptr<ring::RingSet> set, std::function<void()> on_change) {
@@ -115,12 +120,15 @@ asio::awaitable<void> RingSweeper::run(std::shared_ptr<RingSweeper> self) {
 /// Each set has its share of a round. True: something is left. `next_ns`: when to look again.
 bool RingSweeper::sweep_all(int64_t& next_ns) {
   const int64_t now_ns = clock_.monotonic_ns();
-  const auto round = watched_;  // a set that a violation ends may go
   bool more = false, any_waits = false, any_falls = false;
   next_ns = kSilentNs;
-  for (const auto& w : round) {
-    if (w->removed) continue;
+  for (const auto& w : watched_) {
     if (w->sleep == Sleep::deep && now_ns < w->look_ns) {
+      next_ns = std::min(next_ns, w->look_ns - now_ns);
+      continue;
+    }
+    if (w->sleep == Sleep::deep && w->armed && w->set->is_quiet()) {
+      w->look_ns = next_look_ns(now_ns);
       next_ns = std::min(next_ns, w->look_ns - now_ns);
       continue;
     }
@@ -128,8 +136,7 @@ bool RingSweeper::sweep_all(int64_t& next_ns) {
     if (!gate_.is_open()) return false;
     if (w->sleep == Sleep::falling && w->look_ns == 0) any_falls = true;
     if (w->sleep == Sleep::deep && w->look_ns == 0) {
-      // All at the same time, so that many are not many wake-ups.
-      w->look_ns = (now_ns / kSilentNs + 1) * kSilentNs;
+      w->look_ns = next_look_ns(now_ns);
       await_doorbell(w);
     }
     any_waits |= w->set->waits();

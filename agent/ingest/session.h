@@ -9,6 +9,7 @@
 #include "agent/ingest/idempotency_keys.h"
 #include "agent/ingest/input_buffer.h"
 #include "agent/ingest/uid_shares.h"
+#include "agent/ingest/violations.h"
 #include "agent/ingest/waiting_list.h"
 
 namespace weir {
@@ -22,6 +23,7 @@ struct IngestContext {
   ReadBuffer& buffer;
   UidShares shares = {};
   IdempotencyKeys keys = {};
+  Violations violations = {};
   /// Of HTTP requests, held by all sessions; theirs too, because they may outlive the context.
   std::shared_ptr<size_t> body_bytes = std::make_shared<size_t>(0);
   /// Told when the journal has got on.

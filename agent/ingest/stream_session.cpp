@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 
@@ -41,7 +42,7 @@ void StreamSession::on_taken_over() {
 asio::awaitable<void> StreamSession::serve() {
   while (!ending() && !(end_of_input_ && !backlog_)) {
     co_await send_replies();
-    if (ending()) break;
+    if (ending() || is_refused()) break;
     if (!context_.gate.is_open_to(producer_)) {
       co_await context_.gate.wait();
     } else if (backlog_) {
@@ -68,6 +69,15 @@ asio::awaitable<void> StreamSession::serve() {
   co_await send_replies();
   if (closing_ && !stopped_) co_await linger();
   connection_.stream().shutdown_write();  // so that over TLS an end can be told from a cut
+}
+
+/// Another connection of its process was the third.
+bool StreamSession::is_refused() {
+  if (context_.violations.empty() ||
+      !context_.violations.refuses(producer_.peer, system_clock().monotonic_ns()))
+    return false;
+  closing_ = true;
+  return true;
 }
 
 /// False: too few bytes are here to tell. Whatever only begins like frames is lines.
@@ -293,7 +303,13 @@ void StreamSession::let_go() {
   if (rings_) rings_->close();
 }
 
-void StreamSession::on_violation(const char*) {}
+/// What a client of its own language gets wrong it gets wrong again: after three times it is let alone.
+void StreamSession::on_violation(std::string_view) {
+  if (!context_.violations.add(producer_.peer, system_clock().monotonic_ns()) || closing_) return;
+  protocol_->replies().error(last_words_, "violations", "this process has broken the protocol three times");
+  closing_ = true;
+  connection_.cancel();
+}
 
 void StreamSession::on_dropped(const Request& request) {
   uint64_t& dropped = producer_.client->dropped;
@@ -307,6 +323,11 @@ void StreamSession::say_error(std::string_view text) {
   const std::string_view reason = text.substr(0, text.find(':'));
   const std::string_view detail = text.substr(std::min(reason.size() + 2, text.size()));
   log::sampled(log::Level::warn, "protocol", "{}: connection closed: {}", producer_.peer.address, detail);
+  constexpr std::string_view kViolations[] = {"bad_frame", "bad_hello", "too_long", "unknown_frame"};
+  if (rings_ && std::ranges::count(kViolations, reason)) {  // frames of a process
+    closing_ = true;
+    on_violation(reason);
+  }
   protocol_->replies().error(last_words_, reason, detail);
   closing_ = true;
 }

@@ -25,7 +25,8 @@ class StreamSession final : public Session {
   asio::awaitable<void> serve() override;
   void let_go() override;
   asio::awaitable<void> finish_rings();
-  void on_violation(const char* what);
+  void on_violation(std::string_view what);
+  bool is_refused();
   asio::awaitable<void> turn();
   asio::awaitable<void> obey(Request request);
   asio::awaitable<void> welcome(Hello hello);

@@ -27,6 +27,12 @@ class Ring {
   /// How far the client has come now. What had been committed at the look before is old: it is due whatever
   /// its clock says. Null: all is well; else what is wrong, and everything up to its head was skipped.
   const char* look();
+  /// Has the client done nothing since the last look? Touches as little as it can.
+  bool is_quiet() const {
+    return header_->head.load(std::memory_order_relaxed) == head_ &&
+           header_->dropped.load(std::memory_order_relaxed) == dropped_ &&
+           (header_->closed.load(std::memory_order_relaxed) != 0) == closed_;
+  }
   /// Is there a record? Its size is judged; its clock is known then. `wrong` as for look().
   bool peek(const char*& wrong);
   uint64_t next_clock() const { return next_.clock; }

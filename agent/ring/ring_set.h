@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -52,6 +53,10 @@ class RingSet {
   /// `bytes_left`: how much memory may still be attached.
   Attached attach(uint8_t what, uint64_t ring_id, int fd, uint64_t bytes_left);
 
+  /// Has nothing changed since the last sweep, which found nothing?
+  bool is_quiet() const {
+    return std::ranges::all_of(rings_, [](auto& ring) { return ring->is_quiet(); });
+  }
   /// At most kSweepBytesMax, and a record.
   Swept sweep();
   /// After each sweep that was taken, and when the journal has got on: tells clients what is safe.

@@ -154,6 +154,7 @@ TEST_CASE("frames: faults of framing are named, and end the connection") {
     for (const auto& [bytes, answer] : faults) {
       CAPTURE(answer);
       const Strings said = talk(b, kMagic + bytes + records(1, "behind\n"));
+      b.pipe.call([&] { b.context.violations = {}; });  // three of them are too many (violations.h)
       REQUIRE_FALSE(said.empty());
       CHECK(said.back().starts_with(answer));
       CHECK(said.size() == (bytes.starts_with(hello()) ? 2u : 1u));
