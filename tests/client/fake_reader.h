@@ -13,6 +13,9 @@
 
 namespace weir::test {
 
+/// What static initialisers logged (main.cpp).
+inline std::vector<std::string> before_main;
+
 /// The memory of one ring, by its descriptor; the data once.
 struct MappedRing {
   explicit MappedRing(int fd) {
@@ -60,6 +63,7 @@ inline std::vector<std::string> take_all() {
   static detail::ToJson to_json;
   detail::Process& p = detail::process;
   std::multimap<uint64_t, std::string> records;
+  const detail::Lock lock(p.rings_lock);  // the connection's thread lets go of those that are drained
   for (detail::Ring* r = p.rings.load(); r; r = r->next) {
     MappedRing mapped(r->fd);
     for (const std::string& record : mapped.records()) {

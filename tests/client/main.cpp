@@ -1,16 +1,25 @@
-// The agent is away, whatever runs on this machine: addresses of static initialisers are read from the
-// environment.
+// The agent is away, whatever runs on this machine: static initialisers log, and read where it is, before main.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 
+#include "tests/client/fake_reader.h"
 #include "weir/weir.h"
 
 namespace {
-struct NoAgent {
-  NoAgent() { setenv("WEIR_ADDRESS", "unix:/nonexistent/weir.sock", 1); }
-} no_agent __attribute__((init_priority(101)));
+
+/// Runs before the library's own initialisers, if it had any.
+struct Early {
+  Early() {
+    setenv("WEIR_ADDRESS", "unix:/nonexistent/weir.sock", 1);
+    WEIR_INFO("before main");
+  }
+} early __attribute__((init_priority(101)));
+
 }  // namespace
 
-int main(int argc, char** argv) { return doctest::Context(argc, argv).run(); }
+int main(int argc, char** argv) {
+  weir::test::before_main = weir::test::take_all();
+  return doctest::Context(argc, argv).run();
+}

@@ -16,11 +16,6 @@ using test::take_all;
 
 namespace {
 
-/// Logs before main, and before the library's own initialisers if it had any.
-struct Early {
-  Early() { WEIR_INFO("before main"); }
-} early;
-
 std::string only(std::vector<std::string> lines) {
   REQUIRE(lines.size() == 1);
   return stable(lines[0]);
@@ -35,7 +30,7 @@ enum class Colour : uint8_t { red = 1 };
 }  // namespace
 
 TEST_CASE("a static initialiser can log") {
-  CHECK(lines_with(take_all(), "\"message\":\"before main\"") == 1);
+  CHECK(lines_with(test::before_main, "\"message\":\"before main\"") == 1);
 }
 
 TEST_CASE("a log has its arguments in the message and as attributes") {
@@ -148,7 +143,7 @@ TEST_CASE("a full ring drops the newest and counts exactly") {
 TEST_CASE("records survive going round the ring many times") {
   std::thread([] {
     uint64_t seen = 0, written = 0;
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 40; ++round) {
       for (int i = 0; i < 500; ++i, ++written)
         WEIR_INFO("round", weir::arg("n", written),
                   weir::arg("pad", std::string_view("abcdefghijklmn", round % 14)));
@@ -244,7 +239,7 @@ TEST_CASE("counters: additions of all threads become one delta") {
   detail::write_counters();
   CHECK(
       only(take_all()) ==
-      R"({"stream":"telemetry","ts":N,"name":"orders","type":"counter","value":1,"temporality":"delta","unit":"1",)"
+      R"({"stream":"telemetry","ts":N,"name":"orders","type":"counter","temporality":"delta","value":1,"unit":"1",)"
       R"("attributes":{"route":"/x"}})");
   detail::write_counters();
   CHECK(take_all().empty());
@@ -278,7 +273,7 @@ TEST_CASE("the memory is sealed as the agent wants it, and the child of a fork h
     counter.add(2);
     detail::write_counters();
     const auto lines = take_all();
-    good = good && lines_with(lines, "before the fork") == 1 && lines_with(lines, "\"value\":2,") == 1;
+    good = good && lines_with(lines, "before the fork") == 1 && lines_with(lines, "\"value\":2}") == 1;
     _exit(good ? 0 : 1);
   }
   int status = 0;

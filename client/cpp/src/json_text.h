@@ -72,14 +72,16 @@ void append_integer(Out& out, T value) {
   append(out, {text, size_t(std::to_chars(text, text + sizeof text, value).ptr - text)});
 }
 
-/// The shortest text that reads back as the same; what JSON has no number for is a string (records.md section
-/// 9).
+/// The shortest text that reads back as the same; what JSON has no number for is a string. `fraction`: with `.` or
+/// `e` in any case, so that it is seen to be a double (records.md section 9).
 template <class Out>
-void append_double(Out& out, double value) {
+void append_double(Out& out, double value, bool fraction = true) {
   if (std::isnan(value)) return append(out, "\"NaN\"");
   if (std::isinf(value)) return append(out, value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
   char text[32];
-  append(out, {text, size_t(std::to_chars(text, text + sizeof text, value).ptr - text)});
+  const std::string_view number(text, size_t(std::to_chars(text, text + sizeof text, value).ptr - text));
+  append(out, number);
+  if (fraction && number.find_first_of(".e") == number.npos) append(out, ".0");
 }
 
 template <class Out>

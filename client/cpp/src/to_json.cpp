@@ -253,8 +253,8 @@ bool ToJson::append_site(std::string& out, Reader& in, const Known& site, uint64
     append_integer(out.append("{\"stream\":\"telemetry\",\"ts\":"), ns);
     append_member(out, "name", site.name);
     append_member(out, "type", type);
-    append_double(out.append(",\"value\":"), value);
     if (site.kind == RecordKind::counter) out.append(",\"temporality\":\"delta\"");
+    append_double(out.append(",\"value\":"), value, false);
     if (!site.text.empty()) append_member(out, "unit", site.text);
     out += ids;
   }

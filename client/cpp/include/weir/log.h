@@ -15,9 +15,9 @@
 
 #define WEIR_LOG(level_, message_, ...)                                                                      \
   do {                                                                                                       \
-    static ::weir::detail::Site weir_site{::weir::ring::RecordKind::log, ::weir::Level::level_, "" message_, \
+    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::log, ::weir::Level::level_, "" message_, \
                                           WEIR_LOGGER, WEIR_HERE};                                           \
-    ::weir::detail::write_log(weir_site, ##__VA_ARGS__);                                                     \
+    ::weir::detail::write_log(weir_call_site, ##__VA_ARGS__);                                                     \
   } while (false)
 #define WEIR_TRACE(message_, ...) WEIR_LOG(trace, message_, ##__VA_ARGS__)
 #define WEIR_DEBUG(message_, ...) WEIR_LOG(debug, message_, ##__VA_ARGS__)
