@@ -45,7 +45,7 @@ Json source_json(const SourceStats& s) {
               {"duplicate", s.duplicate},
               {"disabled", s.disabled},
               {"bytes", s.bytes}};
-  if (s.type == "unix")
+  if (s.rings_ever + s.ring_violations + s.ring_refusals > 0)
     out["rings"] = {{"attached", s.rings},
                     {"dropped", s.ring_dropped},
                     {"violations", s.ring_violations},

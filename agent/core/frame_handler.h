@@ -31,9 +31,9 @@ struct SourceStats {
   uint64_t connections = 0;
   uint64_t received = 0, accepted = 0, journalled = 0, duplicate = 0, disabled = 0, bytes = 0;
   std::array<uint64_t, kReasonCount> rejected{};
-  /// Of its shared-memory rings: attached now; records the clients dropped because one was full; times a ring
+  /// Of its shared-memory rings: attached now, and ever; records the clients dropped because one was full; times a ring
   /// was not what a ring is; attempts to attach that were refused.
-  uint64_t rings = 0, ring_dropped = 0, ring_violations = 0, ring_refusals = 0;
+  uint64_t rings = 0, rings_ever = 0, ring_dropped = 0, ring_violations = 0, ring_refusals = 0;
   std::map<std::string, uint64_t, std::less<>> dropped_by_rule;
 };
 
@@ -59,6 +59,7 @@ struct ClientState {
   uint64_t mark = 0;                 ///< for has_reached(): everything up to last_seq lies before it
   uint64_t gaps = 0;                 ///< numbers that never came
   uint64_t dropped = 0;              ///< records it says it dropped itself
+  uint64_t ring_dropped = 0;         ///< of one of its rings: so many of those are told already
   int64_t last_seen_ns = 0;          ///< monotonic
   const void* owner = nullptr;       ///< the Producer that serves it now
   std::function<void()> taken_over;  ///< says bye to that connection

@@ -74,7 +74,7 @@ Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
   };
   if (auto welcome = handler_.on_hello(ring.producer, std::move(hello)); !welcome)
     return {kBadFrame, welcome.error().message + ": this ring belongs to another user"};
-  ++tools_.rings, ++owner_.stats->rings;
+  ++tools_.rings, ++owner_.stats->rings, ++owner_.stats->rings_ever;
   bytes_ += ring.capacity();
   rings_.push_back(std::move(*attached));
   return {};
@@ -92,7 +92,7 @@ void RingSet::uncount(const Ring& ring) {
 
 /// What the ring's client knows of it holds across its connections.
 void RingSet::count_dropped(Ring& ring) {
-  uint64_t& known = ring.producer.client->dropped;
+  uint64_t& known = ring.producer.client->ring_dropped;
   if (ring.dropped() <= known) return;
   const uint64_t more = ring.dropped() - known;
   known = ring.dropped();
