@@ -31,8 +31,8 @@ struct SourceStats {
   uint64_t connections = 0;
   uint64_t received = 0, accepted = 0, journalled = 0, duplicate = 0, disabled = 0, bytes = 0;
   std::array<uint64_t, kReasonCount> rejected{};
-  /// Of its shared-memory rings: attached now, and ever; records the clients dropped because one was full; times a ring
-  /// was not what a ring is; attempts to attach that were refused.
+  /// Of its shared-memory rings: attached now, and ever; records the clients dropped because one was full;
+  /// times a ring was not what a ring is; attempts to attach that were refused.
   uint64_t rings = 0, rings_ever = 0, ring_dropped = 0, ring_violations = 0, ring_refusals = 0;
   std::map<std::string, uint64_t, std::less<>> dropped_by_rule;
 };

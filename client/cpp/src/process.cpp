@@ -22,6 +22,7 @@ namespace {
 /// Not for the first second after a failure: each try costs system calls.
 constexpr uint64_t kRetryNs = 1'000'000'000;
 constexpr size_t kStackBytes = 512 << 10;
+constexpr std::chrono::milliseconds kAtEnd{500};
 
 /// What the thread has of its ring; the ids that its records carry stay.
 void forget_ring(Thread& t) {
@@ -149,6 +150,36 @@ Ring* new_ring() {
   while (!process.rings.compare_exchange_weak(made->next, made, std::memory_order_acq_rel)) {
   }
   return made;
+}
+
+}  // namespace
+
+bool wait_for_flush(std::chrono::milliseconds timeout) {
+  timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  const int64_t ns = until.tv_nsec + (timeout.count() % 1000) * 1'000'000;
+  until.tv_sec += timeout.count() / 1000 + ns / 1'000'000'000;
+  until.tv_nsec = ns % 1'000'000'000;
+  const Lock lock(process.lock);
+  Shared& shared = process.shared;
+  const uint64_t wanted = ++shared.flushes_wanted;
+  wake_connection();
+  while (shared.flushes_done < wanted)
+    if (pthread_cond_clockwait(&process.flushed, &process.lock, CLOCK_MONOTONIC, &until) != 0) return false;
+  return !shared.flush_failed;
+}
+
+namespace {
+
+/// After all other destructors of this program: what they have written goes out, too. It stands here, and not
+/// beside flush(), because this file is part of every program that writes a record.
+__attribute__((destructor(101))) void program_ends() {
+  if (!process.ready || process.arena.header->pid != uint32_t(getpid())) return;
+  {
+    const Lock lock(process.lock);
+    process.shared.ending = true;
+  }
+  wait_for_flush(kAtEnd);
 }
 
 }  // namespace

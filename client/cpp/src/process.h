@@ -76,6 +76,8 @@ class Lock {
 
 /// Wakes the connection's thread.
 void wake_connection() noexcept;
+/// weir::flush().
+bool wait_for_flush(std::chrono::milliseconds timeout);
 /// A record for each counter that has gone up, in the calling thread's ring. What finds no room stays for the
 /// next time.
 void write_counters() noexcept;
