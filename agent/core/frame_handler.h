@@ -112,6 +112,12 @@ class FrameHandler {
   /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at
   /// least 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
   virtual Intake on_frame(Producer& producer, std::string_view payload_untrusted) = 0;
+  /// As on_frame(), for a line that the agent has written itself: it is a record of this stream whatever is
+  /// in it (one object, with a `ts` where its stream has one), so nothing needs to look at it who does not
+  /// want to.
+  virtual Intake on_line(Producer& producer, Stream stream, std::string_view line) {
+    return (void)stream, on_frame(producer, line);
+  }
   /// The last line of a connection, without line feed: taken if it is whole, else counted as truncated (not
   /// numbered).
   virtual Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) = 0;

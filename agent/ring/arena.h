@@ -9,6 +9,7 @@
 
 #include "agent/core/result.h"
 #include "agent/ring/shared_memory.h"
+#include "agent/ring/text_out.h"
 #include "proto/ring.h"
 
 namespace weir::ring {
@@ -17,18 +18,18 @@ namespace weir::ring {
 struct Site {
   struct Argument {
     ValueType type;
-    std::string key;   ///< `"name":`, with what stands before it
-    std::string name;  ///< as in the arena
+    out::Constant key;  ///< `"name":`, with what stands before it
+    std::string name;   ///< as in the arena
   };
   /// A part of a log's message: text, or the argument that stands in its place.
   struct Piece {
-    std::string text;  ///< escaped
+    out::Constant text;  ///< escaped
     int argument = -1;
   };
   RecordKind kind = RecordKind::log;
-  std::string begin;   ///< up to the first thing that changes
-  std::string middle;  ///< log: from behind `ts` to the message; metric: to the value
-  std::string end;     ///< log: behind the message; span: `where`; metric: behind the value
+  out::Constant begin;   ///< up to the first thing that changes
+  out::Constant middle;  ///< log: from behind `ts` to the message; metric: to the value
+  out::Constant end;     ///< log: behind the message; span: `where`; metric: behind the value
   std::vector<Argument> arguments;
   std::vector<Piece> message;
   bool plain = true;  ///< its lines are records whatever the values are, `json` set aside

@@ -135,7 +135,9 @@ void RingSet::look(int64_t cut_ns) {
 Intake RingSet::take(Ring& ring) {
   const std::string_view record = ring.take(tools_.record);
   const Transcoded& t = tools_.transcoder.transcode(record, ring.clock(), *arena_, tools_.clock);
-  if (t.refused.empty() && !t.too_long) return handler_.on_frame(ring.producer, t.line);
+  if (t.refused.empty() && !t.too_long)
+    return t.plain ? handler_.on_line(ring.producer, t.stream, t.line)
+                   : handler_.on_frame(ring.producer, t.line);
   const Reason reason = t.too_long ? Reason::too_long : Reason::bad_json;
   if (!t.too_long)
     log::sampled(log::Level::warn, "ring_record", "{}: ring {:016x}: a record is refused: {}",

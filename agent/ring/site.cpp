@@ -59,7 +59,7 @@ std::vector<Site::Piece> pieces_of(std::string_view message, const std::vector<S
       continue;
     }
     end_text();
-    pieces.push_back({"", int(found - arguments.begin())});
+    pieces.push_back({{}, int(found - arguments.begin())});
     message.remove_prefix(close + 1);
   }
   end_text();
@@ -72,23 +72,22 @@ void add_constants(Site& site, uint8_t level, std::string_view name, std::string
                    std::string_view where) {
   switch (site.kind) {
     case RecordKind::log:
-      site.begin = "{\"stream\":\"log\",\"ts\":";
+      site.begin = std::string("{\"stream\":\"log\",\"ts\":");
       site.middle = ",\"level\":\"" + std::string(kLevels[level]) + "\",\"message\":\"";
-      site.end = text.empty() ? "\"" : "\",\"logger\":" + quoted(text);
+      site.end = text.empty() ? std::string("\"") : "\",\"logger\":" + quoted(text);
       site.message = pieces_of(name, site.arguments);
       break;
     case RecordKind::span:
       site.begin = "{\"stream\":\"trace\",\"kind\":\"span\",\"name\":" + quoted(name);
-      site.end = where.empty() ? "" : ",\"where\":" + quoted(where);
+      site.end = where.empty() ? std::string() : ",\"where\":" + quoted(where);
       break;
     default: {
       constexpr std::string_view kTypes[] = {"\"counter\",\"temporality\":\"delta\"", "\"gauge\"",
                                              "\"histogram\""};
-      site.begin = "{\"stream\":\"telemetry\",\"ts\":";
-      site.middle = ",\"name\":" + quoted(name) + ",\"type\":";
-      site.middle += kTypes[size_t(site.kind) - size_t(RecordKind::counter)];
-      site.middle += ",\"value\":";
-      site.end = text.empty() ? "" : ",\"unit\":" + quoted(text);
+      site.begin = std::string("{\"stream\":\"telemetry\",\"ts\":");
+      const std::string_view type = kTypes[size_t(site.kind) - size_t(RecordKind::counter)];
+      site.middle = ",\"name\":" + quoted(name) + ",\"type\":" + std::string(type) + ",\"value\":";
+      site.end = text.empty() ? std::string() : ",\"unit\":" + quoted(text);
     }
   }
 }

@@ -219,7 +219,7 @@ void Transcoder::write_message(const Site& site) {
 void Transcoder::write_attributes(const Site& site) {
   if (site.arguments.empty()) return;
   for (size_t i = 0; i < site.arguments.size(); ++i) {
-    const std::string_view key = site.arguments[i].key;
+    const out::Constant& key = site.arguments[i].key;
     if (!room(key.size() + out::kTextGrowth * values_[i].size + kValueBytes + kFixedBytes)) return;
     to_ = out::copy(to_, key);
     write_value(values_[i]);
