@@ -233,12 +233,10 @@ class Sender:
             client.asleep = True
             if self._queue:  # came before they could see that somebody must wake us
                 timeout_s = 0.0
-        select.select(readers, writers, [], timeout_s)
+        ready, _, _ = select.select(readers, writers, [], timeout_s)
         client.asleep = False
-        try:
+        if self._wake_read in ready:
             os.read(self._wake_read, 4096)
-        except OSError:
-            pass
 
     def _until_due(self, now: float) -> float:
         """Seconds until the clock alone is a reason to get up."""
