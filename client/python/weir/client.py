@@ -56,7 +56,7 @@ class Client:
 
     def __init__(self, address: Optional[Address], service: Optional[str] = None, client_id: Optional[str] = None,
                  ack: str = "buffered", mode: str = "background", queue_records_max: int = 20_000,
-                 queue_bytes_max: int = 16 << 20, linger_ms: float = 5.0, exit_timeout_s: float = 1.0,
+                 queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
                  metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> None:
         self.address, self.service, self.ack, self.mode = address, service, ack, mode
         self.queue_records_max, self.queue_bytes_max = queue_records_max, queue_bytes_max
@@ -322,7 +322,7 @@ _default_lock = threading.Lock()
 
 def connect(address: Optional[str] = None, *, service: Optional[str] = None, client_id: Optional[str] = None,
             ack: str = "buffered", mode: str = "background", default: bool = True, queue_records_max: int = 20_000,
-            queue_bytes_max: int = 16 << 20, linger_ms: float = 5.0, exit_timeout_s: float = 1.0,
+            queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
             metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
     """A client, which becomes the one that weir.log(), weir.step() and the others use (unless default=False).
 
@@ -332,7 +332,7 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
         a journal on disk), `durable` (also power loss). What is not acknowledged is kept and sent again.
     mode: `background`, or `direct`: one send per record on the calling thread, so that nothing is lost with the process.
     queue_records_max, queue_bytes_max: kept at most, sent and unsent together; what comes on top is dropped and counted.
-    linger_ms: records wait at most so long in background mode while the program is busy with others.
+    linger_ms: while records come, background mode sends so often: seldom, since each time takes the interpreter's lock.
     exit_timeout_s: at exit the client waits at most so long for acknowledgements.
 
     Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none. Raises ValueError for

@@ -61,6 +61,7 @@ class Sender:
         self.window = Window()
         self.connection: Optional[Connection] = None
         self.welcomed = False
+        self._broken: Optional[OSError] = None  # met by send_now()
         self.connects = 0
         self.granted: Optional[str] = None
         self.last_error: Optional[str] = None
@@ -101,15 +102,15 @@ class Sender:
             connection, window, client = self.connection, self.window, self._client
             if self._queue:  # from a moment when the lock was not free: first come, first served
                 self._take(time.perf_counter())
-            if (connection is None or not self.welcomed or self._queue or len(line) > self.record_bytes_max or
+            if (connection is None or not self.welcomed or self._broken or self._queue or len(line) > self.record_bytes_max or
                     window.records >= client.queue_records_max or window.bytes >= client.queue_bytes_max):
                 return False
             window.add(line + b"\n", 1)
             try:
                 self._send_batches(connection)
             except OSError as error:
-                self._lost(error)
-            if connection.pending or self.connection is None:
+                self._broken = error  # closing is for the thread that waits for it in select()
+            if connection.pending or self._broken:
                 self.wake()
             return True
         finally:
@@ -232,12 +233,10 @@ class Sender:
             client.asleep = True
             if self._queue:  # came before they could see that somebody must wake us
                 timeout_s = 0.0
-        select.select(readers, writers, [], timeout_s)
+        ready, _, _ = select.select(readers, writers, [], timeout_s)
         client.asleep = False
-        try:
+        if self._wake_read in ready:
             os.read(self._wake_read, 4096)
-        except OSError:
-            pass
 
     def _until_due(self, now: float) -> float:
         """Seconds until the clock alone is a reason to get up."""
@@ -258,6 +257,8 @@ class Sender:
                 self._connect(now)
             connection = self.connection
             assert connection is not None
+            if self._broken is not None:
+                raise self._broken
             for frame in connection.receive():
                 self._on_frame(frame)
                 if self.connection is None:
@@ -326,7 +327,7 @@ class Sender:
     def _disconnect(self, pause_s: float) -> None:
         if self.connection is not None:
             self.connection.close()
-        self.connection, self.welcomed = None, False
+        self.connection, self.welcomed, self._broken = None, False, None
         self.window.rewind()
         self._retry_at = time.monotonic() + pause_s * random.uniform(0.75, 1.25)
 
