@@ -50,7 +50,7 @@ class PythonTest(harness.AgentTest):
         """A program of its own, with the client and the agent's socket: Popen with pipes."""
         environment = dict(os.environ, PYTHONPATH=CLIENT_PATH, WEIR_SOCKET=self.path("in.sock"), **(env or {}))
         environment.pop("WEIR_ADDRESS", None)
-        argv = [sys.executable] + (["-c", code] if code else []) + list(args)
+        argv = [sys.executable, "-W", "ignore::DeprecationWarning"] + (["-c", code] if code else []) + list(args)
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 env=environment, cwd=self.dir, **popen)
 

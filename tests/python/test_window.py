@@ -12,10 +12,10 @@ from weir.window import Window
 class Windows(unittest.TestCase):
     def check(self, window):
         batches = list(window.unacked) + list(window.unsent)
-        numbers = [n for b in batches for n in range(b.first, b.first + b.count)]
+        numbers = [n for b in batches for n in range(b.first, b.first + b.records)]
         self.assertEqual(numbers, list(range(window.last - len(numbers) + 1, window.last + 1)))
         self.assertEqual(window.bytes, sum(len(b.lines) for b in batches))
-        self.assertTrue(not batches or batches[0].first <= window.acknowledged + 1 <= batches[0].first + batches[0].count)
+        self.assertTrue(not batches or batches[0].first <= window.acknowledged + 1 <= batches[0].first + batches[0].records)
 
     def test_a_part_of_a_batch_that_is_acknowledged_comes_again_with_the_rest(self):
         window = Window()

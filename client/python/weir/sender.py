@@ -152,10 +152,10 @@ class Sender:
                 client.queue_bytes = 0  # heals what racing additions to it have lost
                 break
             taken += 1
-            if type(item) is bytes:
+            if isinstance(item, bytes):
                 line = item
                 taken_bytes += len(line)
-            elif type(item) is tuple:
+            elif isinstance(item, tuple):
                 taken_bytes += len(item[2]) + LOG_BYTES
                 try:
                     line = log_line(client.log_head, *item)
@@ -296,7 +296,7 @@ class Sender:
             if batch is None:
                 return
             if len(batch.lines) + 8 > self.payload_bytes_max:  # an agent with a smaller limit than the one before
-                self._client.drop("too_long", batch.count)
+                self._client.drop("too_long", batch.records)
                 self._discard(batch.first)
                 continue
             connection.send(frames.records(window.offset + batch.first, batch.lines))
@@ -306,7 +306,7 @@ class Sender:
         batch = self.window.unacked.pop()
         assert batch.first == first
         self.window.bytes -= len(batch.lines)
-        self.discarded += batch.count
+        self.discarded += batch.records
 
     def _report_drops(self, connection: Connection) -> None:
         """DROPS, and a SYNC to know that it was read. If the connection is lost in between it is said again."""

@@ -9,7 +9,7 @@ class Batch(NamedTuple):
     """Lines that go out in one frame, and come again in one."""
 
     first: int  # number of its first record
-    count: int
+    records: int
     lines: bytes
 
 
@@ -50,7 +50,7 @@ class Window:
         number = min(seq - self.offset, self.last)
         self.acknowledged = max(self.acknowledged, number)
         for batches in (self.unacked, self.unsent):
-            while batches and batches[0].first + batches[0].count - 1 <= self.acknowledged:
+            while batches and batches[0].first + batches[0].records - 1 <= self.acknowledged:
                 self.bytes -= len(batches.popleft().lines)
 
     def rewind(self) -> None:
