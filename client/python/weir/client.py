@@ -15,11 +15,11 @@ import time
 import uuid
 import weakref
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optional, Tuple, Union
 
 from .connection import Address, default_address, parse_address
 from .correlation import current
-from .encode import dumps, fields_of, log_line, quote, with_prefix
+from .encode import dumps, fields_of, log_line, with_prefix
 from .policy import Policy
 from .sender import LOG_BYTES, Flush, Sender, diagnostics
 
@@ -64,12 +64,13 @@ class Client:
         self.policy = Policy()
         self.ready = threading.Event()  # the first WELCOME has come
         self._given_id = client_id
-        more = {} if service is None else {"service": service}
-        self._common = b"" if not more and not resource else (
-            dumps({**more, **({"resource": dict(resource)} if resource else {})})[1:-1] + b",")
+        self._common: Dict[str, Any] = {}  # members of every record that has none of that name
+        if service is not None:
+            self._common["service"] = service
+        if resource:
+            self._common["resource"] = dict(resource)
         self._collectors: List[Callable[[], List[Dict[str, Any]]]] = []
-        self._prefixes = {s: b'{"stream":"%s",%s' % (s.encode(), self._common)
-                          for s in ("trace", "log", "telemetry", "monitoring")}
+        self._prefixes = {s: self._prefix(s, ()) for s in ("trace", "log", "telemetry", "monitoring")}
         self.log_head = self._prefixes["log"].decode()
         self._reset(client_id or uuid.uuid4().hex)
         _clients.add(self)
@@ -130,13 +131,6 @@ class Client:
         except Exception:
             self.drop("not_encodable")
 
-    def put_log(self, item: _LogItem) -> None:
-        """As log(), with everything given: the logging handler's way in."""
-        if self.policy.log:
-            self.put(item, len(item[2]) + LOG_BYTES)
-        else:
-            self._disabled.add()
-
     def emit(self, stream: str, record: Any) -> None:
         """One record of any stream: a mapping, dataclass or object with attributes. Encoded before this returns."""
         try:
@@ -151,20 +145,18 @@ class Client:
         except Exception:
             self.drop("not_encodable")
 
-    def put_fields(self, stream: str, names: Any, body: bytes) -> None:
+    def put_fields(self, stream: str, names: Container[str], body: bytes) -> None:
         """An encoded object; `names`: its members' names, since none may be there twice."""
         prefix = self._prefixes[stream]
         if "stream" in names or (self._common and ("service" in names or "resource" in names)):
-            prefix = self._prefix_without(stream, names)
+            prefix = self._prefix(stream, names)
         line = with_prefix(prefix, body) if prefix else body
         self.put(line, len(line))
 
-    def _prefix_without(self, stream: str, names: Any) -> bytes:
-        members = [] if "stream" in names else [b'"stream":"%s"' % stream.encode()]
-        for line in (self._common[:-1],) if self._common else ():
-            known = fields_from(line)
-            members += [dumps({k: v})[1:-1] for k, v in known.items() if k not in names]
-        return b"{" + b",".join(members) + b"," if members else b""
+    def _prefix(self, stream: str, names: Container[str]) -> bytes:
+        """`{"stream":"x",` and the members that every record has, without those in `names`. Empty: none is left."""
+        members = {k: v for k, v in {"stream": stream, **self._common}.items() if k not in names}
+        return dumps(members)[:-1] + b"," if members else b""
 
     def count_disabled(self) -> None:
         self._disabled.add()
@@ -296,11 +288,6 @@ class Client:
     def _close_with_multiprocessing(self) -> None:
         """A process of multiprocessing leaves by os._exit(): its own exit functions are the only ones."""
         sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=-100)
-
-
-def fields_from(members: bytes) -> Dict[str, Any]:
-    import json
-    return dict(json.loads(b"{" + members + b"}"))
 
 
 def _with_plain_contexts(fields: Dict[str, Any]) -> Dict[str, Any]:
