@@ -1,12 +1,11 @@
 #include <doctest/doctest.h>
+#include <spdlog/spdlog.h>
 
 #include <map>
 
 #include "client/c/include/weir.h"
 #include "client/cpp/src/policy.h"
 #include "tests/client/fake_reader.h"
-#include <spdlog/spdlog.h>
-
 #include "weir/spdlog_sink.h"
 #include "weir/weir.h"
 
@@ -39,8 +38,8 @@ const std::string kParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b
 
 TEST_CASE("a traceparent that came in goes on, with the program's own span as parent") {
   take_all();
-  const TraceContext context =
-      from({{"traceparent", kParent}, {"tracestate", "a=b"}, {"baggage", "k=v"}, {"X-Correlation-ID", "c-9"}});
+  const TraceContext context = from(
+      {{"traceparent", kParent}, {"tracestate", "a=b"}, {"baggage", "k=v"}, {"X-Correlation-ID", "c-9"}});
   {
     const ContextScope scope(context);
     CHECK(injected() == Headers{{"traceparent", kParent},
@@ -102,7 +101,11 @@ TEST_CASE("a step has its members in order, and its logs carry its trace") {
     weir::Step step("price");
     step.trace_id("4bf92f3577b34da6a3ce929d0e0e4736").scenario("orders").index(1).line_no(7).work_index(0);
     step.msg_in({"Order", "o-1"}).msg_out({"Priced"}).msg_out({"Priced", "o-2", "ff"});
-    step.ctx_before("a", 1).ctx_before("b", "x").ctx_after("a", 2.5).ctx_after("c", Json{"[1]"}).set("k", true);
+    step.ctx_before("a", 1)
+        .ctx_before("b", "x")
+        .ctx_after("a", 2.5)
+        .ctx_after("c", Json{"[1]"})
+        .set("k", true);
     WEIR_INFO("inside");
     step.error("E", "message \"m\"", "f.cpp:1", "stack");
   }
@@ -110,8 +113,9 @@ TEST_CASE("a step has its members in order, and its logs carry its trace") {
   REQUIRE(lines.size() == 2);
   CHECK(has(lines[0], R"("trace_id":"4bf92f3577b34da6a3ce929d0e0e4736")"));
   std::string line = stable(lines[1]);
-  CHECK(line.find(R"({"stream":"trace","trace_id":ID,"span_id":ID,"scenario":"orders","line_no":7,"step_index":1,)"
-                  R"("step_name":"price","work_index":0,"t_enter":")") == 0);
+  CHECK(line.find(
+            R"({"stream":"trace","trace_id":ID,"span_id":ID,"scenario":"orders","line_no":7,"step_index":1,)"
+            R"("step_name":"price","work_index":0,"t_enter":")") == 0);
   line = line.substr(line.find("\"status\""));
   CHECK(line == R"("status":"error","msg_in":{"type_name":"Order","identity":"o-1","hash":null},)"
                 R"("msg_out":[{"type_name":"Priced","identity":null,"hash":null},{"type_name":"Priced",)"
@@ -126,7 +130,8 @@ TEST_CASE("keys of contexts that the agent would throw away are not written") {
     weir::Step("s").ctx_set("a", 1).ctx_set("b", 2).ctx_set("c", 3).ctx_unset("a").ctx_unset("d").end();
     return take_all().at(0);
   };
-  detail::set_policy(detail::parse_policy(R"({"trace":{"context_diff":"whitelist","whitelist":["a","b.x"]}})"));
+  detail::set_policy(
+      detail::parse_policy(R"({"trace":{"context_diff":"whitelist","whitelist":["a","b.x"]}})"));
   CHECK(has(step_line(), R"("ctx_set":{"a":1,"b":2},"ctx_unset":["a"])"));
   detail::set_policy(detail::parse_policy(R"({"trace":{"context_diff":"none"}})"));
   CHECK(has(step_line(), R"("ctx_set":{}})"));
@@ -150,16 +155,19 @@ TEST_CASE("boundaries and alerts") {
   weir::monitor({"rule", "critical", "firing", "too slow", 2.5, 1});
   const auto lines = take_all();
   REQUIRE(lines.size() == 3);
-  CHECK(lines[0].find(R"({"stream":"trace","kind":"ingress","trace_id":"t-1","step_name":"http.in","t_enter":")") == 0);
+  CHECK(lines[0].find(
+            R"({"stream":"trace","kind":"ingress","trace_id":"t-1","step_name":"http.in","t_enter":")") == 0);
   CHECK(has(lines[1], R"("status":"ok","msg_out":[{"type_name":"Answer","identity":null,"hash":null}]})"));
-  CHECK(stable(lines[2]) == R"({"stream":"monitoring","ts":N,"rule":"rule","severity":"critical","state":"firing",)"
-                            R"("value":2.5,"threshold":1.0,"message":"too slow"})");
+  CHECK(stable(lines[2]) ==
+        R"({"stream":"monitoring","ts":N,"rule":"rule","severity":"critical","state":"firing",)"
+        R"("value":2.5,"threshold":1.0,"message":"too slow"})");
 }
 
 TEST_CASE("the C interface: a call site whose types change still logs") {
   take_all();
   const char* const null = nullptr;
-  for (const weir_arg& a : {weir_u64("v", 1), weir_u64("v", 2), weir_text("v", "three"), weir_text("v", null)})
+  for (const weir_arg& a :
+       {weir_u64("v", 1), weir_u64("v", 2), weir_text("v", "three"), weir_text("v", null)})
     weir_log(WEIR_LEVEL_WARN, "v is {v}", a);
   const auto lines = take_all();
   REQUIRE(lines.size() == 4);

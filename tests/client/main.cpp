@@ -1,4 +1,5 @@
-// The agent is away, whatever runs on this machine: static initialisers log, and read where it is, before main.
+// The agent is away, whatever runs on this machine: static initialisers log, and read where it is, before
+// main.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -33,7 +33,8 @@ TEST_CASE("members of the agent's answers are found, and malformed ones are abse
   CHECK(json_number(json_member(json, "m"), 5) == 5);
   CHECK(json_member(json, "none").empty());
   for (size_t cut = 0; cut < json.size(); ++cut) json_member(json.substr(0, cut), "zz");
-  for (const char* bad : {"", "{", "{\"", "{\"a", "{\"a\":", "[", "}", "{\"a\":}", "{,}"}) CHECK(json_member(bad, "a").empty());
+  for (const char* bad : {"", "{", "{\"", "{\"a", "{\"a\":", "[", "}", "{\"a\":}", "{,}"})
+    CHECK(json_member(bad, "a").empty());
 }
 
 TEST_CASE("the outbox numbers, keeps, and forgets what is acknowledged") {

@@ -72,8 +72,8 @@ void append_integer(Out& out, T value) {
   append(out, {text, size_t(std::to_chars(text, text + sizeof text, value).ptr - text)});
 }
 
-/// The shortest text that reads back as the same; what JSON has no number for is a string. `fraction`: with `.` or
-/// `e` in any case, so that it is seen to be a double (records.md section 9).
+/// The shortest text that reads back as the same; what JSON has no number for is a string. `fraction`: with
+/// `.` or `e` in any case, so that it is seen to be a double (records.md section 9).
 template <class Out>
 void append_double(Out& out, double value, bool fraction = true) {
   if (std::isnan(value)) return append(out, "\"NaN\"");

@@ -13,11 +13,11 @@
 #define WEIR_TEXT(x) WEIR_TEXT_(x)
 #define WEIR_HERE __FILE__ ":" WEIR_TEXT(__LINE__)
 
-#define WEIR_LOG(level_, message_, ...)                                                                      \
-  do {                                                                                                       \
-    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::log, ::weir::Level::level_, "" message_, \
-                                          WEIR_LOGGER, WEIR_HERE};                                           \
-    ::weir::detail::write_log(weir_call_site, ##__VA_ARGS__);                                                     \
+#define WEIR_LOG(level_, message_, ...)                                                              \
+  do {                                                                                               \
+    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::log, ::weir::Level::level_, \
+                                               "" message_, WEIR_LOGGER, WEIR_HERE};                 \
+    ::weir::detail::write_log(weir_call_site, ##__VA_ARGS__);                                        \
   } while (false)
 #define WEIR_TRACE(message_, ...) WEIR_LOG(trace, message_, ##__VA_ARGS__)
 #define WEIR_DEBUG(message_, ...) WEIR_LOG(debug, message_, ##__VA_ARGS__)

@@ -49,8 +49,9 @@ class Span {
     used_ += uint32_t(bytes);
     keys_[count_] = {key, W::kType};
     ++count_;
-    shape_ = (shape_ ^ (reinterpret_cast<uintptr_t>(key) + (uint64_t(W::kType) << 56))) * kMix;
-    shape_ ^= shape_ >> 29;
+    // The product is off the chain from call to call.
+    const uint64_t mine = (reinterpret_cast<uintptr_t>(key) + (uint64_t(W::kType) << 56)) * kMix;
+    shape_ = (shape_ << 13 | shape_ >> 51) ^ mine;
   }
   bool make_room(size_t bytes, size_t& cap) noexcept;
   size_t error_bytes() const noexcept;
@@ -126,11 +127,11 @@ inline uint64_t span_clock() noexcept { return detail::clock_now(); }
 
 /// A span from `start` (span_clock()) to now, with arguments as of a log:
 ///   WEIR_SPAN("decode", start, weir::arg("bytes", n));
-#define WEIR_SPAN(name_, start_, ...)                                                                        \
-  do {                                                                                                       \
-    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::span, ::weir::Level::info, "" name_, "", \
-                                          WEIR_HERE};                                                        \
-    ::weir::detail::write_span(weir_call_site, start_, ##__VA_ARGS__);                                            \
+#define WEIR_SPAN(name_, start_, ...)                                                               \
+  do {                                                                                              \
+    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::span, ::weir::Level::info, \
+                                               "" name_, "", WEIR_HERE};                            \
+    ::weir::detail::write_span(weir_call_site, start_, ##__VA_ARGS__);                              \
   } while (false)
 
 }  // namespace weir
