@@ -88,19 +88,19 @@ enum class Level : uint8_t { trace = 0, debug = 1, info = 2, warn = 3, error = 4
 
 /// Values lie one behind the other, unaligned.
 enum class ValueType : uint8_t {
-  null = 0,    ///< nothing
-  i32 = 1,     ///< 4 bytes
-  u32 = 2,     ///< 4
-  i64 = 3,     ///< 8
-  u64 = 4,     ///< 8
-  f64 = 5,     ///< 8
-  boolean = 6, ///< 1: 0 or 1
-  text = 7,    ///< u16 n, bytes: UTF-8; what is not is replaced by the agent
-  string = 8,  ///< u32 id of a string in the arena
-  json = 9,    ///< u32 n, bytes: one JSON value
-  time = 10,   ///< u64 of the ring's clock
-  id16 = 11,   ///< 16 bytes, shown as 32 hexadecimal digits
-  id8 = 12,    ///< 8 bytes, shown as 16
+  null = 0,     ///< nothing
+  i32 = 1,      ///< 4 bytes
+  u32 = 2,      ///< 4
+  i64 = 3,      ///< 8
+  u64 = 4,      ///< 8
+  f64 = 5,      ///< 8
+  boolean = 6,  ///< 1: 0 or 1
+  text = 7,     ///< u16 n, bytes: UTF-8; what is not is replaced by the agent
+  string = 8,   ///< u32 id of a string in the arena
+  json = 9,     ///< u32 n, bytes: one JSON value
+  time = 10,    ///< u64 of the ring's clock
+  id16 = 11,    ///< 16 bytes, shown as 32 hexadecimal digits
+  id8 = 12,     ///< 8 bytes, shown as 16
 };
 
 /// What a record begins with; `bytes` is a multiple of kAlign, at most a quarter of the capacity, and counts
@@ -120,16 +120,27 @@ inline constexpr uint32_t kDynamic = 1u << 31;
 /// Behind the header of a site's record: a byte of these, what they announce in this order, then the
 /// arguments (of a metric: an f64 value first; of a span: u64 clock of its start first).
 enum Has : uint8_t {
-  kTraceId = 1,         ///< 16 bytes
-  kSpanId = 2,          ///< 8
-  kParentId = 4,        ///< 8
-  kCorrelationId = 8,   ///< u8 n, bytes
-  kError = 16,          ///< of a span: u8 n, type; u16 n, message. Its status is then `error`
-  kShortened = 32,      ///< the client has cut texts to make it fit
+  kTraceId = 1,        ///< 16 bytes
+  kSpanId = 2,         ///< 8
+  kParentId = 4,       ///< 8
+  kCorrelationId = 8,  ///< u8 n, bytes
+  kError = 16,         ///< of a span: u8 n, type; u16 n, message. Its status is then `error`
+  kShortened = 32,     ///< the client has cut texts to make it fit
 };
 
-/// Payload of a RING frame, with one descriptor (SCM_RIGHTS) at its first byte: `u8 RingWhat, u64 ring_id` (0 but
-/// for rings). Answered by RING: the same nine bytes, `u16 code` (0: it is attached) and text.
+/// Payload of a RING frame, with one descriptor (SCM_RIGHTS) at its first byte: `u8 RingWhat, u64 ring_id` (0
+/// but for rings). Answered by RING: the same nine bytes, `u16 code` (0: it is attached) and text.
 enum RingWhat : uint8_t { kArena = 1, kDoorbell = 2, kRing = 3 };
+/// Of the answer; what is not known is a refusal.
+enum RingCode : uint16_t {
+  kAttached = 0,
+  kBadFrame =
+      1,  ///< not nine bytes, an unknown RingWhat, a ring_id where none belongs or none where one does
+  kNoDescriptor = 2,  ///< it came without one
+  kBadMemory = 3,     ///< seals, size, magic, version, capacity
+  kBadOrder = 4,      ///< a ring before the arena, or an arena or doorbell twice
+  kTooMany = 5,   ///< rings of this connection, of the agent, or memory of this user (limits.per_uid.memory)
+  kBadClock = 6,  ///< ClockKind::tsc, and this machine's counter is no clock
+};
 
 }  // namespace weir::ring

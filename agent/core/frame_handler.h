@@ -31,6 +31,9 @@ struct SourceStats {
   uint64_t connections = 0;
   uint64_t received = 0, accepted = 0, journalled = 0, duplicate = 0, disabled = 0, bytes = 0;
   std::array<uint64_t, kReasonCount> rejected{};
+  /// Of its shared-memory rings: attached now; records the clients dropped because one was full; times a ring
+  /// was not what a ring is; attempts to attach that were refused.
+  uint64_t rings = 0, ring_dropped = 0, ring_violations = 0, ring_refusals = 0;
   std::map<std::string, uint64_t, std::less<>> dropped_by_rule;
 };
 
@@ -108,11 +111,18 @@ class FrameHandler {
   /// One line without its line ending (an array of records counts as several). The bytes are untrusted and at
   /// least 64 readable bytes follow them. Never keeps the view. Counts, rejects and numbers by itself.
   virtual Intake on_frame(Producer& producer, std::string_view payload_untrusted) = 0;
+  /// As on_frame(), for a line that the agent has written itself: it is a record of this stream whatever is
+  /// in it (one object, with a `ts` where its stream has one), so nothing needs to look at it who does not
+  /// want to.
+  virtual Intake on_line(Producer& producer, Stream stream, std::string_view line) {
+    return (void)stream, on_frame(producer, line);
+  }
   /// The last line of a connection, without line feed: taken if it is whole, else counted as truncated (not
   /// numbered).
   virtual Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) = 0;
-  /// A line that never became a frame: too_long (numbered) or truncated (not numbered). `head_untrusted` is
-  /// at most its first 64 KiB, `length` all of it.
+  /// A line that never became a frame: too_long (numbered) or truncated (not numbered); or a ring's record
+  /// that never became a line: bad_json (numbered). `head_untrusted` is at most its first 64 KiB, `length`
+  /// all of it.
   virtual void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
                             uint64_t length) = 0;
   /// Once per read: appends the pending transaction. After `taken`, producer.client->last_seq covers all

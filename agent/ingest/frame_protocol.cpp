@@ -12,8 +12,8 @@ constexpr size_t kControlBytesMax = 4096;
 
 class FrameProtocol final : public Protocol {
  public:
-  FrameProtocol(InputBuffer& input, FrameHandler& handler, Producer& producer)
-      : Protocol(input, handler, producer, frame_replies()), reader_(input) {}
+  FrameProtocol(InputBuffer& input, FrameHandler& handler, Producer& producer, bool rings)
+      : Protocol(input, handler, producer, frame_replies()), reader_(input), rings_(rings) {}
 
   bool feed() override {
     Frame frame;
@@ -66,6 +66,7 @@ class FrameProtocol final : public Protocol {
         take_control(frame);
         return false;
       default:
+        if (frame.type == frames::kRing && rings_) return take_control(frame), false;
         if ((frame.flags & frames::kCritical) == 0) return true;
         return error("unknown_frame: type " + std::to_string(frame.type) +
                      " is critical and not known to this agent");
@@ -82,6 +83,8 @@ class FrameProtocol final : public Protocol {
       request_ = Request{.kind = Request::Kind::bye};
     } else if (!producer_.client) {
       error(kNoHello);
+    } else if (frame.type == frames::kRing) {
+      request_ = Request{.kind = Request::Kind::ring, .text = std::string(payload)};
     } else if (frame.type == frames::kSync) {
       request_ = Request{.kind = Request::Kind::sync, .text = std::string(payload)};
     } else if (payload.size() < sizeof(uint64_t)) {
@@ -139,13 +142,15 @@ class FrameProtocol final : public Protocol {
 
   static constexpr const char* kNoHello = "bad_hello: the first frame must be HELLO";
   FrameReader reader_;
+  const bool rings_;
   size_t offset_ = 0;  ///< of the next line in the payload of a REC_JSON that is not through yet; 0: none is
 };
 
 }  // namespace
 
-std::unique_ptr<Protocol> make_frame_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer) {
-  return std::make_unique<FrameProtocol>(input, handler, producer);
+std::unique_ptr<Protocol> make_frame_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer,
+                                              bool rings) {
+  return std::make_unique<FrameProtocol>(input, handler, producer, rings);
 }
 
 }  // namespace weir

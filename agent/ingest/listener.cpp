@@ -16,6 +16,7 @@
 #include <set>
 
 #include "agent/core/check.h"
+#include "agent/core/clock.h"
 #include "agent/core/log.h"
 #include "agent/ingest/listeners.h"
 #include "agent/net/tls.h"
@@ -161,13 +162,11 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
                            s.list("tls.allow_names"));
   }
 
-  void refuse(int fd, const Peer& peer) {
-    static constexpr std::string_view kWord =
-        "{\"weir\":\"error\",\"reason\":\"too_many_connections\",\"detail\":\"this user has as many "
-        "connections as limits.per_uid.connections allows\"}\n";
-    log::sampled(log::Level::warn, "per_uid", "{}: connection refused: limits.per_uid.connections",
-                 peer.address);
-    ::send(fd, kWord.data(), kWord.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  static void refuse(int fd, const Peer& peer, std::string_view reason, std::string_view detail) {
+    std::string word = "{\"weir\":\"error\",\"reason\":\"";
+    word.append(reason).append("\",\"detail\":\"").append(detail).append("\"}\n");
+    log::sampled(log::Level::warn, reason, "{}: connection refused: {}", peer.address, detail);
+    ::send(fd, word.data(), word.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     ::close(fd);
   }
 
@@ -178,7 +177,11 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     Producer producer;
     producer.stats = stats_;
     producer.peer = peer_of(fd);
-    if (producer.peer.uid && context_.shares.full(*producer.peer.uid)) return refuse(fd, producer.peer);
+    if (producer.peer.uid && context_.shares.full(*producer.peer.uid))
+      return refuse(fd, producer.peer, "too_many_connections",
+                    "this user has as many connections as limits.per_uid.connections allows");
+    if (context_.violations.refuses(producer.peer, system_clock().monotonic_ns()))
+      return refuse(fd, producer.peer, "violations", "this process has broken the protocol three times");
     apply_options(producer);
     auto stream = tls_ ? tls_->wrap(fd, "") : make_socket_stream(fd);
     auto session = type_.make_session(context_, *handler_, std::move(stream), std::move(producer), settings_);

@@ -43,6 +43,8 @@ class Protocol {
 };
 
 std::unique_ptr<Protocol> make_line_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer);
-std::unique_ptr<Protocol> make_frame_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer);
+/// `rings`: RING frames are understood, too.
+std::unique_ptr<Protocol> make_frame_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer,
+                                              bool rings);
 
 }  // namespace weir

@@ -46,6 +46,7 @@ class LineReplies final : public Replies {
   void bye(std::string& out, std::string_view reason) const override {
     out.append("{\"weir\":\"bye\",\"reason\":\"").append(reason).append("\"}\n");
   }
+  void ring(std::string&, uint8_t, uint64_t, uint16_t, std::string_view) const override {}
   void policy(std::string& out, std::string_view policy) const override {
     out.append("{\"weir\":\"policy\",\"policy\":").append(policy).append("}\n");
   }
@@ -64,7 +65,8 @@ class FrameReplies final : public Replies {
     const size_t frame_bytes_max = welcome.record_bytes_max + frames::kPayloadSlackBytes;
     std::string text = "{";
     append_welcome(text, welcome, ",\"payload_bytes_max\":" + std::to_string(frame_bytes_max));
-    append_text(out, frames::kWelcome, text + ",\"features\":[]}");
+    append_text(out, frames::kWelcome,
+                text + (welcome.rings ? ",\"features\":[\"ring\"]}" : ",\"features\":[]}"));
   }
   void reject(std::string& out, const RejectNote& note) const override {
     const std::string text =
@@ -83,6 +85,14 @@ class FrameReplies final : public Replies {
   }
   void bye(std::string& out, std::string_view reason) const override {
     append_text(out, frames::kBye, reason);
+  }
+  void ring(std::string& out, uint8_t what, uint64_t ring_id, uint16_t code,
+            std::string_view text) const override {
+    frames::append_header(out, frames::kRing, sizeof what + sizeof ring_id + sizeof code + text.size());
+    frames::append(out, what);
+    frames::append(out, ring_id);
+    frames::append(out, code);
+    out += text;
   }
   void policy(std::string& out, std::string_view policy) const override {
     append_text(out, frames::kPolicy, policy);

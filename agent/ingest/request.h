@@ -17,6 +17,7 @@ struct Request {
     sync,  ///< `text`: the id, as it is to come back
     bye,
     jump,   ///< the next record has the number `number`
+    ring,   ///< `text`: the payload of a RING frame
     drops,  ///< the client has dropped `number` records itself; `text` says why
     error,  ///< not understood, the connection ends; `text`: `REASON_WORD: detail`
   };

@@ -53,6 +53,7 @@ asio::awaitable<void> Session::session_loop(std::shared_ptr<Session> self) {
       const std::exception& e) {  // of a library, as out of memory: this connection ends, the others go on
     log::error("{}: connection closed: {}", s.producer_.peer.address, e.what());
   }
+  s.let_go();
   s.handler_.on_close(s.producer_);
   s.connection_.close();
   s.on_end_(s);

@@ -9,9 +9,12 @@
 #include "agent/ingest/idempotency_keys.h"
 #include "agent/ingest/input_buffer.h"
 #include "agent/ingest/uid_shares.h"
+#include "agent/ingest/violations.h"
 #include "agent/ingest/waiting_list.h"
 
 namespace weir {
+
+class RingSweeper;
 
 /// What all sessions of the pipe thread share.
 struct IngestContext {
@@ -20,10 +23,13 @@ struct IngestContext {
   ReadBuffer& buffer;
   UidShares shares = {};
   IdempotencyKeys keys = {};
+  Violations violations = {};
   /// Of HTTP requests, held by all sessions; theirs too, because they may outlive the context.
   std::shared_ptr<size_t> body_bytes = std::make_shared<size_t>(0);
   /// Told when the journal has got on.
   WaitingList waiting = {};
+  /// Made with the first ring.
+  std::shared_ptr<RingSweeper> rings = {};
 };
 
 /// One accepted connection: one coroutine, which keeps it alive. Pipe thread only; start(), drain(), stop()
@@ -48,6 +54,8 @@ class Session : public std::enable_shared_from_this<Session>, public Waiter {
  protected:
   /// The connection's whole life after the TLS handshake.
   virtual asio::awaitable<void> serve() = 0;
+  /// After serve(), also when that has thrown.
+  virtual void let_go() {}
   /// Until the journal has taken what was handed over, has given it back, or stop().
   asio::awaitable<void> end_turn();
 

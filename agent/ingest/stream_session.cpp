@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 
@@ -41,7 +42,7 @@ void StreamSession::on_taken_over() {
 asio::awaitable<void> StreamSession::serve() {
   while (!ending() && !(end_of_input_ && !backlog_)) {
     co_await send_replies();
-    if (ending()) break;
+    if (ending() || is_refused()) break;
     if (!context_.gate.is_open_to(producer_)) {
       co_await context_.gate.wait();
     } else if (backlog_) {
@@ -61,6 +62,7 @@ asio::awaitable<void> StreamSession::serve() {
   }
   if (!producer_.client) co_await wait_written();
   co_await wait_acknowledged();
+  co_await finish_rings();
   acks_.clear();
   unlink();
   out_ += last_words_;
@@ -69,13 +71,26 @@ asio::awaitable<void> StreamSession::serve() {
   connection_.stream().shutdown_write();  // so that over TLS an end can be told from a cut
 }
 
+/// Another connection of its process was the third.
+bool StreamSession::is_refused() {
+  if (context_.violations.empty() ||
+      !context_.violations.refuses(producer_.peer, system_clock().monotonic_ns()))
+    return false;
+  closing_ = true;
+  return true;
+}
+
 /// False: too few bytes are here to tell. Whatever only begins like frames is lines.
 bool StreamSession::choose_protocol() {
   const std::string_view begin(input_.data(), std::min(input_.size(), frames::kMagic.size()));
   if (begin == frames::kMagic) {
     input_.take(begin.size());
     out_ += frames::kMagic;
-    protocol_ = make_frame_protocol(input_, handler_, producer_);
+    if (producer_.peer.uid)
+      rings_ = std::make_unique<RingLink>(
+          context_, handler_, producer_, share_, [this] { connection_.cancel(); },
+          [this](const char* what) { on_violation(what); });
+    protocol_ = make_frame_protocol(input_, handler_, producer_, rings_ != nullptr);
   } else if (end_of_input_ || !frames::kMagic.starts_with(begin)) {
     protocol_ = make_line_protocol(input_, handler_, producer_);
   }
@@ -110,7 +125,7 @@ bool StreamSession::fill() {
   pause_ns_ = 0;
   if (wait_ns() > 0 && !hung_up()) return false;
   const std::span<char> space = input_.space();
-  IoStep step = connection_.stream().read_some(space);
+  IoStep step = rings_ ? rings_->read_some(connection_.fd(), space) : connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
     input_.filled(step.bytes);
     // A local socket costs its writer the same either way; who waits for replies must not wait longer.
@@ -237,6 +252,9 @@ asio::awaitable<void> StreamSession::obey(Request request) {
       if (protocol_->discarding()) break;
       handler_.on_jump(producer_, request.number);
       break;
+    case Request::Kind::ring:
+      rings_->attach(request.text, protocol_->replies(), out_);
+      break;
     case Request::Kind::drops:
       on_dropped(request);
       break;
@@ -271,7 +289,26 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
   welcomed_ = true;
   protocol_->replies().welcome(out_,
                                {producer_.client->identity->client_id, welcome->level, welcome->last_seq,
-                                context_.buffer.record_bytes_max, handler_.policy()});
+                                context_.buffer.record_bytes_max, handler_.policy(), rings_ != nullptr});
+}
+
+/// What is committed in its rings belongs to the connection, as what lies in its socket does.
+asio::awaitable<void> StreamSession::finish_rings() {
+  if (!rings_) co_return;
+  rings_->finish();
+  while (!rings_->finished() && !stopped_) co_await connection_.sleep_until(Connection::TimePoint::max());
+}
+
+void StreamSession::let_go() {
+  if (rings_) rings_->close();
+}
+
+/// What a client of its own language gets wrong it gets wrong again: after three times it is let alone.
+void StreamSession::on_violation(std::string_view) {
+  if (!context_.violations.add(producer_.peer, system_clock().monotonic_ns()) || closing_) return;
+  protocol_->replies().error(last_words_, "violations", "this process has broken the protocol three times");
+  closing_ = true;
+  connection_.cancel();
 }
 
 void StreamSession::on_dropped(const Request& request) {
@@ -286,6 +323,11 @@ void StreamSession::say_error(std::string_view text) {
   const std::string_view reason = text.substr(0, text.find(':'));
   const std::string_view detail = text.substr(std::min(reason.size() + 2, text.size()));
   log::sampled(log::Level::warn, "protocol", "{}: connection closed: {}", producer_.peer.address, detail);
+  constexpr std::string_view kViolations[] = {"bad_frame", "bad_hello", "too_long", "unknown_frame"};
+  if (rings_ && std::ranges::count(kViolations, reason)) {  // frames of a process
+    closing_ = true;
+    on_violation(reason);
+  }
   protocol_->replies().error(last_words_, reason, detail);
   closing_ = true;
 }

@@ -7,6 +7,7 @@
 #include "agent/ingest/ack_queue.h"
 #include "agent/ingest/protocol.h"
 #include "agent/ingest/read_pace.h"
+#include "agent/ingest/ring_link.h"
 #include "agent/ingest/session.h"
 
 namespace weir {
@@ -22,6 +23,10 @@ class StreamSession final : public Session {
 
  private:
   asio::awaitable<void> serve() override;
+  void let_go() override;
+  asio::awaitable<void> finish_rings();
+  void on_violation(std::string_view what);
+  bool is_refused();
   asio::awaitable<void> turn();
   asio::awaitable<void> obey(Request request);
   asio::awaitable<void> welcome(Hello hello);
@@ -48,6 +53,7 @@ class StreamSession final : public Session {
 
   InputBuffer input_;
   std::unique_ptr<Protocol> protocol_;  ///< null until enough has come to tell
+  std::unique_ptr<RingLink> rings_;     ///< of frames on a Unix socket
   ReadPace pace_;
   int64_t pause_ns_ = 0;                          ///< after the turn in hand
   IoStep::Kind wants_ = IoStep::Kind::want_read;  ///< what the last read waits for

@@ -59,6 +59,27 @@ Intake Pipeline::on_frame(Producer& producer, std::string_view payload) {
   return turn_is_long(producer) ? Intake::pause : Intake::taken;
 }
 
+/// Decoding finds what processors, redaction and stamp need; without them the line goes as it is.
+Intake Pipeline::on_line(Producer& producer, Stream stream, std::string_view line) {
+  const PipelineStream& s = setup_.streams[size_t(stream)];
+  if (producer.stamp || s.redactor || !s.processors.empty() || line.size() > setup_.record_bytes_max)
+    return on_frame(producer, line);
+  begin_turn();
+  SourceStats& stats = *producer.stats;
+  ++producer.records;
+  stats.bytes += line.size();
+  if (const uint64_t seq = producer.client ? producer.next_seq++ : 0; !is_duplicate(producer, seq)) {
+    StreamStats& stream_stats = stream_stats_[size_t(stream)];
+    ++stream_stats.records;
+    stream_stats.bytes += line.size();
+    if (s.enabled)
+      add_line(producer, stream, line);
+    else
+      ++stats.received, ++stats.accepted, ++stats.disabled;
+  }
+  return turn_is_long(producer) ? Intake::pause : Intake::taken;
+}
+
 /// Each element is judged for itself; a long array takes several turns.
 Intake Pipeline::on_array(Producer& producer, std::string_view payload) {
   if (Fault fault = splitter_.split(payload)) {
@@ -103,6 +124,12 @@ void Pipeline::on_bad_frame(Producer& producer, Reason reason, std::string_view 
   producer.stats->bytes += length;
   if (reason == Reason::too_long) return too_long(producer, head, length);
   ++producer.records;
+  if (reason == Reason::bad_json) {
+    const uint64_t seq = producer.client ? producer.next_seq++ : 0;
+    if (!is_duplicate(producer, seq))
+      reject(producer, seq, {reason, 0, "a ring's record that makes no sense"}, head, length);
+    return;
+  }
   reject(producer, 0, {reason, 0, "the connection ended within the record"}, head, length);
 }
 

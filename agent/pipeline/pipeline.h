@@ -48,6 +48,7 @@ class Pipeline final : public FrameHandler {
   void apply(PipelineSetup setup);
 
   Intake on_frame(Producer& producer, std::string_view payload_untrusted) override;
+  Intake on_line(Producer& producer, Stream stream, std::string_view line) override;
   Intake on_last_frame(Producer& producer, std::string_view payload_untrusted) override;
   void on_bad_frame(Producer& producer, Reason reason, std::string_view head_untrusted,
                     uint64_t length) override;

@@ -1,5 +1,5 @@
-// The golden conversations of proto/vectors/frames, word for word, with the real pipeline behind a Unix
-// socket. tests/integration/test_frames.py has them with the real binary.
+// The golden conversations of proto/vectors/frames, word for word, with the real pipeline behind a TCP
+// port. tests/integration/test_frames.py has them with the real binary, and on a Unix socket.
 #include <filesystem>
 
 #include "agent/pipeline/pipeline.h"
@@ -59,7 +59,7 @@ TEST_CASE("golden conversations") {
     setup.policy = R"({"trace":{"context_diff":"full"}})";
     setup.client_memory_ns = INT64_MAX, setup.clients_max = 10;
     pipeline.apply(std::move(setup));
-    Bench b(test::rows().front());
+    Bench b(test::rows().back());
     REQUIRE(b.pipe.call([&] { return b.source->start(pipeline); }));
     walk(b, talk);
     b.wait([&] { return b.source->stats()->connections == 0; });

@@ -35,6 +35,10 @@ std::string check_segments(std::string_view edits);
 /// Changes to a checkpoint's file: it is read as it was, or not at all.
 std::string check_checkpoint(std::string_view edits);
 
+/// What a client does to its rings and arena, step by step, also between two reads of the agent (each step is
+/// a byte and what it needs): lines that are said to be records are, numbers stay whole, nothing else breaks.
+std::string check_ring(std::string_view steps);
+
 struct FuzzTarget {
   std::string_view name;  ///< of the fuzzer (./dev fuzz NAME), and of its vectors: proto/vectors/NAME
   std::string (*check)(std::string_view);
@@ -48,7 +52,8 @@ inline const std::vector<FuzzTarget>& fuzz_targets() {
                                                {"escaper", check_escaper},
                                                {"split", check_split},
                                                {"segments", check_segments},
-                                               {"checkpoint", check_checkpoint}};
+                                               {"checkpoint", check_checkpoint},
+                                               {"ring", check_ring}};
   return targets;
 }
 

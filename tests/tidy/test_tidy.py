@@ -21,9 +21,10 @@ MAY_INCLUDE = {
     "sinks": {"core", "decode", "process", "journal", "net"},
     "pipeline": {"core", "decode", "process", "journal"},
     "net": {"core"},
-    "ingest": {"core", "net"},
-    "app": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "net", "web"},
-    "cli": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ingest", "net", "web", "app"},
+    "ring": {"core"},
+    "ingest": {"core", "net", "ring"},
+    "app": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ring", "ingest", "net", "web"},
+    "cli": {"core", "decode", "process", "journal", "config", "sinks", "pipeline", "ring", "ingest", "net", "web", "app"},
     "web": {"core", "net"},
 }
 # library header -> the modules that may know it

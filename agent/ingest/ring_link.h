@@ -1,0 +1,53 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "agent/ingest/descriptors.h"
+#include "agent/ingest/replies.h"
+#include "agent/ingest/ring_sweeper.h"
+#include "agent/ingest/uid_shares.h"
+
+namespace weir {
+
+struct IngestContext;
+
+/// A framed connection's end of its client's shared-memory rings (proto/RING.md): takes the descriptors, and
+/// holds what is attached. Pipe thread only.
+class RingLink {
+ public:
+  /// `producer` is the connection's; it and `handler` outlive this. `share` may be null. `on_change`:
+  /// finished() may have become true. `on_violation`: the client has broken a rule, within a sweep or an
+  /// attach.
+  RingLink(IngestContext& context, FrameHandler& handler, const Producer& producer,
+           std::shared_ptr<UidShare> share, std::function<void()> on_change,
+           std::function<void(const char*)> on_violation);
+  ~RingLink();
+
+  /// As ByteStream::read_some(), for the connection's own socket.
+  IoStep read_some(int socket, std::span<char> into) { return descriptors_.read_some(socket, into); }
+  /// Obeys a RING frame; the answer is appended to `out`.
+  void attach(std::string_view payload, const Replies& replies, std::string& out);
+  /// The connection is to end: what is committed now is taken, and nothing after that.
+  void finish();
+  bool finished() const { return !set_ || set_->finished(); }
+  /// After the last turn, before the handler goes. Safe twice.
+  void close();
+
+ private:
+  ring::Attached attach_one(uint8_t what, uint64_t ring_id);
+  void count_memory(uint64_t bytes);
+
+  IngestContext& context_;
+  FrameHandler& handler_;
+  const Producer& producer_;
+  const std::shared_ptr<UidShare> share_;
+  const std::function<void()> on_change_;
+  const std::function<void(const char*)> on_violation_;
+  Descriptors descriptors_;
+  std::shared_ptr<RingSweeper> sweeper_;
+  std::shared_ptr<ring::RingSet> set_;
+  uint64_t counted_ = 0;  // in share_
+};
+
+}  // namespace weir
