@@ -59,13 +59,14 @@ void measure(const char* name, size_t calls, double pause_ns, F&& f) {
   const Clock& c = clock();
   const uint64_t pause = uint64_t(pause_ns / c.ns_per_tick);
   std::vector<uint32_t> took(calls);
-  for (size_t i = 0; i < calls / 10; ++i) f(i);
-  for (size_t i = 0; i < calls; ++i) {
+  const size_t warm_up = calls / 10;
+  for (size_t i = 0; i < warm_up + calls; ++i) {
     for (const uint64_t until = __rdtsc() + pause; __rdtsc() < until;) _mm_pause();
     const uint64_t begin = ticks();
     f(i);
     const uint64_t all = ticks() - begin;
-    took[i] = uint32_t(std::min<uint64_t>(all > c.overhead ? all - c.overhead : 0, UINT32_MAX));
+    const uint64_t net = all > c.overhead ? all - c.overhead : 0;
+    if (i >= warm_up) took[i - warm_up] = uint32_t(std::min<uint64_t>(net, UINT32_MAX));
   }
   std::sort(took.begin(), took.end());
   const auto at = [&](double share) {

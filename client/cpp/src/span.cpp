@@ -35,17 +35,21 @@ Span::Span(const char* name, const char* file, int line) noexcept
       thread_(&thread) {
   Context& c = thread_->context;
   parent_has_ = c.has;
+  uint64_t high, low, parent;
   if (c.has & ring::kTraceId) {
-    std::memcpy(trace_id_, c.trace_id, 16);
+    std::memcpy(&high, c.trace_id, 8);
+    std::memcpy(&low, c.trace_id + 8, 8);
   } else {
-    const uint64_t id[2] = {random_number(*thread_), random_number(*thread_)};
-    std::memcpy(trace_id_, id, 16);
+    high = random_number(*thread_);
+    low = random_number(*thread_);
   }
-  std::memcpy(parent_id_, c.span_id, 8);
-  const uint64_t id = random_number(*thread_);
-  std::memcpy(span_id_, &id, 8);
-  std::memcpy(c.trace_id, trace_id_, 16);
-  std::memcpy(c.span_id, span_id_, 8);
+  std::memcpy(&parent, c.span_id, 8);
+  const uint64_t mine = random_number(*thread_);
+  put(put(reinterpret_cast<char*>(trace_id_), high), low);
+  put(reinterpret_cast<char*>(span_id_), mine);
+  put(reinterpret_cast<char*>(parent_id_), parent);
+  put(put(reinterpret_cast<char*>(c.trace_id), high), low);
+  put(reinterpret_cast<char*>(c.span_id), mine);
   c.has |= ring::kTraceId | ring::kSpanId;
   start_ = clock_now();
 }
@@ -135,12 +139,12 @@ void Span::end() noexcept {
         to = put_bytes(put(to, failure_->type_bytes), failure_->type, failure_->type_bytes);
         to = put_bytes(put(to, failure_->message_bytes), failure_->message, failure_->message_bytes);
       }
-      std::memcpy(put(to, start_), values_, used_);
+      put_bytes(put(to, start_), values_, used_);
       commit(t, at, bytes, id);
     }
   }
   if (values_ != inline_) std::free(values_);
-  std::free(failure_);
+  if (failure_) std::free(failure_);
 }
 
 }  // namespace weir

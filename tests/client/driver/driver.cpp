@@ -3,7 +3,6 @@
 //   log N           N logs {n}, numbered on        -> ok
 //   spans N         N failed spans                 -> ok
 //   threads T N     T threads, each logs N         -> ok
-//   step            one pipeline step with context -> ok
 //   count N         adds N to a counter            -> ok
 //   flush MS        -> done | late
 //   stats           -> JSON

@@ -49,8 +49,9 @@ class Span {
     used_ += uint32_t(bytes);
     keys_[count_] = {key, W::kType};
     ++count_;
-    shape_ = (shape_ ^ (reinterpret_cast<uintptr_t>(key) + (uint64_t(W::kType) << 56))) * kMix;
-    shape_ ^= shape_ >> 29;
+    // The product is off the chain from call to call.
+    const uint64_t mine = (reinterpret_cast<uintptr_t>(key) + (uint64_t(W::kType) << 56)) * kMix;
+    shape_ = (shape_ << 13 | shape_ >> 51) ^ mine;
   }
   bool make_room(size_t bytes, size_t& cap) noexcept;
   size_t error_bytes() const noexcept;
