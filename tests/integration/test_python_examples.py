@@ -12,7 +12,7 @@ from agent_support import EXAMPLES, PythonTest, by_member  # first: it puts the 
 from harness import ALL_TO_FILE
 
 LOAD = os.path.join(harness.ROOT, "tests", "python", "http_load.py")
-REQUESTS_PER_S, SECONDS = 1000, 20 if harness.LONG else 4
+REQUESTS_PER_S, SECONDS = 1000, 20 if harness.LONG else 3
 BARE_P99_MS_MAX = 5  # above it the cores are somebody else's
 
 
@@ -68,9 +68,9 @@ class Service(PythonTest):
         return json.loads(done.stdout), out
 
     def test_under_load_it_keeps_its_promises(self):
-        """Traces count every time. Time counts when the machine is ours enough for the bare service to keep its pace."""
+        """Traces count every time. Time counts when the bare service keeps its pace before and after, so that the machine is ours."""
         agent = self.start(ALL_TO_FILE)
-        seen_at_its_pace = False
+        judged = None
         for _ in range(3):
             bare, _ = self.load("--bare")
             seen, out = self.load()
@@ -89,10 +89,11 @@ class Service(PythonTest):
             self.assertEqual(next(r for r in agent.records() if r["stream"] == "log")["correlation_id"][:2], "c-")
             if max(added) < 2 and seen["per_s"] > 0.98 * REQUESTS_PER_S:
                 return
-            seen_at_its_pace = seen_at_its_pace or bare["p99"] < BARE_P99_MS_MAX
-        if seen_at_its_pace and not harness.SANITIZED:
-            self.fail("added %s ms (p50, p99), %d requests/s" % (added, seen["per_s"]))
-        self.skipTest("others use this machine: the bare service has %.0f ms at p99" % bare["p99"])
+            if bare["p99"] < BARE_P99_MS_MAX and self.load("--bare")[0]["p99"] < BARE_P99_MS_MAX:
+                judged = added
+        if judged is None or harness.SANITIZED:
+            self.skipTest("others use this machine: the bare service has %.0f ms at p99" % bare["p99"])
+        self.fail("added %.2f ms at p50, %.2f ms at p99; %d requests/s" % (*judged, seen["per_s"]))
 
     def test_headers_come_back(self):
         self.start(ALL_TO_FILE)

@@ -38,7 +38,9 @@ def one(n):
 def waited_for_cores():  # ns that threads of this process were ready to run and others ran
     total = 0
     for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%%s/schedstat" %% task) as f: total += int(f.read().split()[1])
+        try:
+            with open("/proc/self/task/%%s/schedstat" %% task) as f: total += int(f.read().split()[1])
+        except OSError: pass  # a kernel that does not say, or a thread that has ended
     return total
 took, stolen, most = [], waited_for_cores(), 0
 for n in range(calls):

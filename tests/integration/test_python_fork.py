@@ -15,7 +15,9 @@ PREFORK = """
 import json, os, signal, socket, sys, threading, weir
 mode, workers = sys.argv[1], int(sys.argv[2])
 weir.connect(mode=mode, service="web")
-requests = weir.counter("requests", ("who",))
+registry = weir.Registry()
+weir.default_client().add_collector(registry.collect)
+requests = registry.counter("requests", ("who",))
 requests.inc(who="parent")
 stop = threading.Event()
 logged = [0, 0, 0]

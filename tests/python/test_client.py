@@ -1,5 +1,6 @@
 """The client against an agent whose every answer the test chooses."""
 import os
+import resource
 import signal
 import struct
 import threading
@@ -190,6 +191,30 @@ class Answers(FakeAgentTest):
         wait_for(lambda: "not an agent" in (client.stats()["last_error"] or ""), "noticed")
         sock.close()
         self.assertEqual(client.stats()["queued"], 1)
+
+    def test_a_program_with_more_than_a_thousand_descriptors(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard != resource.RLIM_INFINITY and hard < 2000:
+            self.skipTest("no more than %d descriptors here" % hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2000 if hard == resource.RLIM_INFINITY else min(hard, 2000), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        agent = self.agent()
+        for _ in range(1100):
+            self.addCleanup(os.close, os.dup(0))
+        client = self.client()
+        self.emit(client, 1)
+        agent.accept()
+        agent.welcome()
+        agent.read_records(1)
+        self.assertGreater(client._sender.connection.fileno(), 1023)
+        agent.ack(1)
+        self.assertTrue(client.flush(support.DEADLINE_S), client.stats())
+
+    def test_flushes_that_nobody_waits_for_any_more_are_forgotten(self):
+        client = self.client()
+        for _ in range(20):
+            client.flush(0.001)
+        wait_for(lambda: not client.queue and len(client._sender._waiting) <= 1, "forgotten")
 
     def test_a_fault_of_the_clients_own_does_not_end_its_thread(self):
         agent, client = self.agent(), self.client()

@@ -203,7 +203,7 @@ class Client:
         self.queue.append(flush)
         self._wake()
         self._sender.wake()
-        flush.done.wait(timeout_s)
+        flush.abandoned = not flush.done.wait(timeout_s)
         return flush.complete
 
     def close(self, timeout_s: Optional[float] = None) -> bool:
@@ -302,7 +302,7 @@ def _with_plain_contexts(fields: Dict[str, Any]) -> Dict[str, Any]:
     return fields
 
 
-_clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
 _default: Optional[Client] = None
 _default_lock = threading.Lock()
 

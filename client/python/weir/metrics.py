@@ -10,6 +10,7 @@ import math
 import os
 import threading
 import time
+import weakref
 from bisect import bisect_left
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
@@ -215,6 +216,7 @@ class Registry:
         self.lock = threading.RLock()
         self._metrics: Dict[str, _Metric] = {}
         self._series_left = series_max
+        _registries.add(self)
 
     def room_for_series(self) -> bool:
         self._series_left -= 1
@@ -296,6 +298,12 @@ class BusMetrics:
             self.requests_total.labels(service, feature_type, dto_name, status).inc()
 
 
+def _after_fork_in_child() -> None:
+    for registry in list(_registries):
+        registry.after_fork_in_child()
+
+
+_registries: weakref.WeakSet[Registry] = weakref.WeakSet()
 default_registry = Registry()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=default_registry.after_fork_in_child)
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -43,6 +43,7 @@ class Flush:
 
     def __init__(self, closing: bool = False) -> None:
         self.closing = closing
+        self.abandoned = False  # nobody waits any more
         self.number = 0
         self.with_metrics = False  # they have been collected; not while there is no room
         self.complete = False
@@ -137,7 +138,7 @@ class Sender:
                 diagnostics.exception("weir: internal error")
                 with self.lock:
                     self._lost(error)
-                select.select([self._wake_read], [], [], self._backoff_s)
+                self._wait(None, False, self._backoff_s)
 
     def _take(self, now: float) -> bool:
         """From the queue into the window, encoded, for SLICE_S at most. True: something was there."""
@@ -215,16 +216,10 @@ class Sender:
         client, connection, now = self._client, self.connection, time.monotonic()
         if moved:
             self._active_until = now + ACTIVE_S
-        readers: List[Any] = [self._wake_read]
-        writers: List[Any] = []
-        if connection is not None:
-            if self._waiting or now >= self._active_until or not self.welcomed:
-                readers.append(connection)
-            if connection.pending:
-                writers.append(connection)
         if self._queue:
-            timeout_s = YIELD_S
-        elif now < self._active_until:
+            time.sleep(YIELD_S)
+            return
+        if now < self._active_until:
             timeout_s = client.linger_s
             if connection is None and self._waiting:
                 timeout_s = min(timeout_s, max(0.0, self._retry_at - now))
@@ -233,10 +228,19 @@ class Sender:
             client.asleep = True
             if self._queue:  # came before they could see that somebody must wake us
                 timeout_s = 0.0
-        ready, _, _ = select.select(readers, writers, [], timeout_s)
+        listen = connection is not None and (bool(self._waiting) or client.asleep or not self.welcomed)
+        self._wait(connection, listen, timeout_s)
         client.asleep = False
-        if self._wake_read in ready:
-            os.read(self._wake_read, 4096)
+
+    def _wait(self, connection: Optional[Connection], listen: bool, timeout_s: float) -> None:
+        """Until woken, the socket takes what is pending or (`listen`) has something to say, or the time is over."""
+        poll = select.poll()  # select() has no descriptors above 1023
+        poll.register(self._wake_read, select.POLLIN)
+        if connection is not None and (listen or connection.pending):
+            poll.register(connection, (select.POLLIN if listen else 0) | (select.POLLOUT if connection.pending else 0))
+        for fd, _ in poll.poll(timeout_s * 1000):
+            if fd == self._wake_read:
+                os.read(fd, 4096)
 
     def _until_due(self, now: float) -> float:
         """Seconds until the clock alone is a reason to get up."""
@@ -404,6 +408,8 @@ class Sender:
 
     def _give_up_waiting(self) -> None:
         """A program that ends does not wait for an agent that was never there."""
+        if self._waiting:
+            self._waiting = [f for f in self._waiting if not f.abandoned]
         if self._closing and self.connection is None and not self.connects:
             for flush in self._waiting:
                 flush.finish(False)
