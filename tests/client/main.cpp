@@ -20,6 +20,10 @@ struct Early {
 
 }  // namespace
 
+/// The child of a fork starts a thread of its own, which the thread sanitizer only watches when it is told
+/// to.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+
 int main(int argc, char** argv) {
   weir::test::before_main = weir::test::take_all();
   return doctest::Context(argc, argv).run();

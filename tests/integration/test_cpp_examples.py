@@ -65,6 +65,7 @@ class Examples(harness.AgentTest):
             self.assertIn(b"the agent is away", done.stderr)
 
 
+@unittest.skipIf(harness.SANITIZED, "a package is not built with sanitizers")
 @unittest.skipUnless(shutil.which("cmake") and shutil.which("pkg-config") and shutil.which("c++"), "no compiler here")
 class Package(harness.AgentTest):
     def install(self):

@@ -52,6 +52,10 @@ Connection::Connection() : client_id_(random_name()), clock_(process.clock) {
   counters_at_ns_ = monotonic_ns() + kSecond;
 }
 
+Connection::~Connection() {
+  if (fd_ >= 0) close(fd_);
+}
+
 void Connection::take_settings() {
   if (settings_version_ == process_.shared.settings_version.load()) return;
   {

@@ -19,6 +19,7 @@ namespace weir::detail {
 class Connection {
  public:
   Connection();
+  ~Connection();
   void turn();
 
  private:

@@ -35,7 +35,7 @@ double ticks_to_ns(uint64_t ticks) noexcept {
 
 void set_correlation(Context& c, std::string_view id) noexcept {
   c.correlation_bytes = uint8_t(TextWire::kept(id, sizeof c.correlation));
-  std::memcpy(c.correlation, id.data(), c.correlation_bytes);
+  put_bytes(c.correlation, id.data(), c.correlation_bytes);
   c.has = uint8_t((c.has & ~ring::kCorrelationId) | (c.correlation_bytes ? ring::kCorrelationId : 0));
 }
 

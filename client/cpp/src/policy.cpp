@@ -33,7 +33,10 @@ const Policy& policy() noexcept {
 }
 
 void set_policy(const Policy& next) {
-  if (!(policy() == next)) current.store(new Policy(next), std::memory_order_release);
+  if (policy() == next) return;
+  auto* const made = new Policy(next);
+  made->before = current.load(std::memory_order_relaxed);
+  current.store(made, std::memory_order_release);
 }
 
 }  // namespace weir::detail

@@ -11,6 +11,7 @@ namespace weir::detail {
 struct Policy {
   enum class Contexts { full, whitelist, none } contexts = Contexts::full;
   std::vector<std::string> whitelist;
+  const Policy* before = nullptr;  ///< the one that this replaced: somebody may still look at it
 
   /// A top-level key of a context.
   bool keeps(std::string_view key) const;

@@ -47,7 +47,7 @@ bool DynamicRecord::member(const char* name, ValueType type, size_t bytes) noexc
 }
 
 void DynamicRecord::put(const void* from, size_t count) noexcept {
-  std::memcpy(data_ + size_, from, count);
+  put_bytes(data_ + size_, static_cast<const char*>(from), count);
   size_ += count;
 }
 

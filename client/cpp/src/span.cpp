@@ -78,8 +78,8 @@ Span& Span::error(std::string_view type, std::string_view message) noexcept {
   if (!failure_) return *this;
   failure_->type_bytes = uint8_t(TextWire::kept(type, sizeof failure_->type));
   failure_->message_bytes = uint16_t(TextWire::kept(message, sizeof failure_->message));
-  std::memcpy(failure_->type, type.data(), failure_->type_bytes);
-  std::memcpy(failure_->message, message.data(), failure_->message_bytes);
+  put_bytes(failure_->type, type.data(), failure_->type_bytes);
+  put_bytes(failure_->message, message.data(), failure_->message_bytes);
   return *this;
 }
 
