@@ -20,7 +20,7 @@
 namespace {
 
 constexpr size_t kCalls = 200'000;
-constexpr double kPauseNs = 1000;
+constexpr double kPauseNs = 2000;
 
 std::atomic<bool> stop{false};
 std::atomic<uint64_t> drained{0};
@@ -69,19 +69,25 @@ void raii_span8(size_t i) {
 weir::Counter counter("bench.calls");
 weir::Gauge gauge("bench.depth");
 
+uint64_t dropped() {
+  const weir::ring::RingHeader* const header = weir::detail::thread.header;
+  return header ? header->dropped.load(std::memory_order_relaxed) : 0;
+}
+
 void of_weir() {
   bytes_of("weir log, 4 arguments", [] { log4(1); });
   bytes_of("weir span, 8 attributes", [] { span8(1); });
   bytes_of("weir RAII span, 8 set()", [] { raii_span8(1); });
-  std::printf("%-46s %9s %9s %9s  ns\n", "", "p50", "p99", "p99.9");
+  std::printf("%-46s %9s %9s %9s %9s  (ns)\n", "", "p50", "p99", "p99.9", "dropped");
   bench::measure("reading the clock (rdtsc) alone", kCalls, kPauseNs, [](size_t) { start = __rdtsc(); });
-  bench::measure("weir log, 4 arguments", kCalls, kPauseNs, log4);
-  bench::measure("weir span, 8 attributes", kCalls, kPauseNs, span8);
-  bench::measure("weir RAII span with ids, 8 set()", kCalls, kPauseNs, raii_span8);
+  bench::measure("weir log, 4 arguments", kCalls, kPauseNs, log4, dropped);
+  bench::measure("weir span, 8 attributes", kCalls, kPauseNs, span8, dropped);
+  bench::measure("weir RAII span with ids, 8 set()", kCalls, kPauseNs, raii_span8, dropped);
   bench::measure("weir counter", kCalls, kPauseNs, [](size_t) { counter.add(); });
-  bench::measure("weir gauge", kCalls, kPauseNs, [](size_t i) { gauge.set(double(i)); });
-  bench::burst("weir log, 4 arguments", 1000, log4);
-  bench::burst("weir span, 8 attributes", 500, span8);
+  bench::measure(
+      "weir gauge", kCalls, kPauseNs, [](size_t i) { gauge.set(double(i)); }, dropped);
+  bench::burst("weir log, 4 arguments", 1000, log4, dropped);
+  bench::burst("weir span, 8 attributes", 500, span8, dropped);
   bench::burst("weir counter", 1000, [](size_t) { counter.add(); });
   const weir::Stats stats = weir::stats();
   std::printf("weir: dropped %lu, transport %s\n", (unsigned long)stats.dropped,

@@ -52,45 +52,53 @@ inline const Clock& clock() {
   return c;
 }
 
+inline uint64_t none_dropped() { return 0; }
+
 /// `calls` calls of f(i), `pause_ns` of other work between them (a program logs now and then, not all the
-/// time).
+/// time). A call that found no room is counted by `dropped`, and is not among the figures.
 template <class F>
-void measure(const char* name, size_t calls, double pause_ns, F&& f) {
+void measure(const char* name, size_t calls, double pause_ns, F&& f, uint64_t (*dropped)() = none_dropped) {
   const Clock& c = clock();
   const uint64_t pause = uint64_t(pause_ns / c.ns_per_tick);
-  std::vector<uint32_t> took(calls);
-  const size_t warm_up = calls / 10;
-  for (size_t i = 0; i < warm_up + calls; ++i) {
+  std::vector<uint32_t> took;
+  took.reserve(calls);
+  const uint64_t dropped_before = dropped();
+  for (size_t i = 0; i < calls + calls / 10; ++i) {
     for (const uint64_t until = __rdtsc() + pause; __rdtsc() < until;) _mm_pause();
+    const uint64_t before = dropped();
     const uint64_t begin = ticks();
     f(i);
     const uint64_t all = ticks() - begin;
     const uint64_t net = all > c.overhead ? all - c.overhead : 0;
-    if (i >= warm_up) took[i - warm_up] = uint32_t(std::min<uint64_t>(net, UINT32_MAX));
+    if (i >= calls / 10 && dropped() == before) took.push_back(uint32_t(std::min<uint64_t>(net, UINT32_MAX)));
   }
   std::sort(took.begin(), took.end());
   const auto at = [&](double share) {
-    return double(took[size_t(double(calls - 1) * share)]) * c.ns_per_tick;
+    return took.empty() ? 0 : double(took[size_t(double(took.size() - 1) * share)]) * c.ns_per_tick;
   };
-  std::printf("%-46s %9.0f %9.0f %9.0f\n", name, at(0.5), at(0.99), at(0.999));
+  std::printf("%-46s %9.0f %9.0f %9.0f %9lu\n", name, at(0.5), at(0.99), at(0.999),
+              (unsigned long)(dropped() - dropped_before));
   std::fflush(stdout);
 }
 
-/// `count` calls without a pause: the mean in ns.
+/// `count` calls without a pause, 200 times: the median of the means, of the bursts that found room for all.
 template <class F>
-void burst(const char* name, size_t count, F&& f) {
+void burst(const char* name, size_t count, F&& f, uint64_t (*dropped)() = none_dropped) {
   const Clock& c = clock();
   std::vector<double> means;
   for (int run = 0; run < 200; ++run) {
     for (const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(4);
          std::chrono::steady_clock::now() < until;)
       _mm_pause();
+    const uint64_t before = dropped();
     const uint64_t begin = ticks();
     for (size_t i = 0; i < count; ++i) f(i);
-    means.push_back(double(ticks() - begin) * c.ns_per_tick / double(count));
+    const uint64_t all = ticks() - begin;
+    if (dropped() == before) means.push_back(double(all) * c.ns_per_tick / double(count));
   }
   std::sort(means.begin(), means.end());
-  std::printf("%-46s %9.1f each (median of 200 bursts of %zu)\n", name, means[100], count);
+  std::printf("%-46s %9.1f each (median of %zu bursts of %zu)\n", name,
+              means.empty() ? 0 : means[means.size() / 2], means.size(), count);
   std::fflush(stdout);
 }
 

@@ -183,6 +183,16 @@ TEST_CASE("a thread that ends marks its ring closed") {
   take_all();
 }
 
+TEST_CASE("rings of ended threads do not pile up while the agent is away, and what was in them is counted") {
+  take_all();
+  const uint64_t before = stats().dropped;
+  for (int i = 0; i < 300; ++i) std::thread([] { WEIR_INFO("short life"); }).join();
+  while (stats().rings > detail::kWaitingRingsMax + 5) flush(std::chrono::milliseconds(1));
+  const size_t kept = lines_with(take_all(), "short life");
+  CHECK(kept >= detail::kWaitingRingsMax - 1);
+  CHECK(kept + stats().dropped - before == 300);
+}
+
 TEST_CASE("a record of a signal handler that comes while one is written is dropped and counted") {
   take_all();
   static const auto handler = [](int) { WEIR_INFO("from a handler"); };

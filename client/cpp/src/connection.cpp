@@ -82,7 +82,7 @@ void Connection::turn() {
   if (state_ == State::paused && turn_time_ns_ >= next_try_ns_) say_hello();
   if (state_ == State::open) attach_new_rings();
   if (sweep()) active_ns_ = turn_time_ns_;
-  free_drained_rings();
+  free_finished_rings();
   send();
   end_flush(false);
   wait(turn_time_ns_);

@@ -20,7 +20,8 @@ struct CounterAccess {
 namespace detail {
 
 inline constexpr uint32_t kRingsMax = 1024;
-inline constexpr size_t kShapesMax = 4096;  ///< of spans; a power of two
+inline constexpr uint32_t kWaitingRingsMax = 64;  ///< of threads that have ended, while the agent is away
+inline constexpr size_t kShapesMax = 4096;        ///< of spans; a power of two
 
 struct Settings {
   char service[128], address[256], ack[16];
@@ -81,8 +82,9 @@ bool wait_for_flush(std::chrono::milliseconds timeout);
 /// A record for each counter that has gone up, in the calling thread's ring. What finds no room stays for the
 /// next time.
 void write_counters() noexcept;
-/// Frees rings that are closed and drained. The connection's thread.
-void free_drained_rings() noexcept;
+/// Frees rings that are closed and drained; of those that wait for an agent the oldest, when they are too
+/// many. The connection's thread.
+void free_finished_rings() noexcept;
 /// The connection's thread (connection.cpp).
 void* run_connection(void*) noexcept;
 uint64_t monotonic_ns() noexcept;

@@ -14,6 +14,27 @@ uint64_t total(Counter& counter) {
   return sum;
 }
 
+uint64_t records_in(const Ring& ring) {
+  uint64_t count = 0;
+  const uint64_t head = ring.header->head.load(std::memory_order_acquire);
+  for (uint64_t at = ring.header->tail.load(std::memory_order_relaxed); at < head; ++count) {
+    uint32_t bytes;
+    std::memcpy(&bytes, ring.data + (at & (ring.capacity - 1)), sizeof bytes);
+    at += bytes;
+  }
+  return count;
+}
+
+/// Nobody writes to it any more. What is in it is lost, and so is what it has dropped and nobody was told of.
+void let_go(Ring* ring) {
+  const uint64_t dropped = ring->header->dropped.load();
+  const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->dropped_reported;
+  process.retired_dropped += told;
+  process.lost += dropped - told + records_in(*ring);
+  --process.rings_count;
+  free_ring(ring);
+}
+
 }  // namespace
 
 void write_counters() noexcept {
@@ -25,25 +46,20 @@ void write_counters() noexcept {
   }
 }
 
-void free_drained_rings() noexcept {
+void free_finished_rings() noexcept {
   const Lock lock(process.rings_lock);
-  // The first one stays: threads put theirs before it meanwhile.
+  uint32_t waiting = 0;
+  // The first one stays: threads put theirs before it meanwhile. The newest come first.
   for (Ring* before = process.rings.load(std::memory_order_acquire); before;) {
     Ring* const ring = before->next;
     if (!ring) return;
     const ring::RingHeader& h = *ring->header;
-    const bool drained =
-        h.closed.load(std::memory_order_acquire) &&
-        h.tail.load(std::memory_order_relaxed) == h.head.load(std::memory_order_relaxed) &&
-        (ring->state != Ring::State::attached || process.shared.transport != Transport::none);
-    if (drained) {
+    const bool closed = h.closed.load(std::memory_order_acquire);
+    const bool drained = h.tail.load(std::memory_order_relaxed) == h.head.load(std::memory_order_relaxed);
+    const bool ours = ring->state != Ring::State::attached && ring->state != Ring::State::asked;
+    if (closed && (drained || (ours && ++waiting > kWaitingRingsMax))) {
       before->next = ring->next;
-      const uint64_t dropped = h.dropped.load();
-      const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->dropped_reported;
-      process.retired_dropped += told;
-      process.lost += dropped - told;
-      --process.rings_count;
-      free_ring(ring);
+      let_go(ring);
     } else {
       before = ring;
     }
