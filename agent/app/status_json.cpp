@@ -34,23 +34,22 @@ Json source_json(const SourceStats& s) {
   Json rejected = Json::object();
   for (size_t i = 1; i < kReasonCount; ++i)
     if (s.rejected[i] > 0) rejected[std::string(reason_name(Reason(i)))] = s.rejected[i];
-  Json out = {{"type", s.type},
-              {"address", s.address},
-              {"connections", s.connections},
-              {"received", s.received},
-              {"accepted", s.accepted},
-              {"journalled", s.journalled},
-              {"rejected", rejected},
-              {"dropped_by_rule", counters(s.dropped_by_rule)},
-              {"duplicate", s.duplicate},
-              {"disabled", s.disabled},
-              {"bytes", s.bytes}};
-  if (s.type == "unix")
-    out["rings"] = {{"attached", s.rings},
-                    {"dropped", s.ring_dropped},
-                    {"violations", s.ring_violations},
-                    {"refused", s.ring_refusals}};
-  return out;
+  return {{"type", s.type},
+          {"address", s.address},
+          {"connections", s.connections},
+          {"received", s.received},
+          {"accepted", s.accepted},
+          {"journalled", s.journalled},
+          {"rejected", rejected},
+          {"dropped_by_rule", counters(s.dropped_by_rule)},
+          {"duplicate", s.duplicate},
+          {"disabled", s.disabled},
+          {"bytes", s.bytes},
+          {"rings",
+           {{"attached", s.rings},
+            {"dropped", s.ring_dropped},
+            {"violations", s.ring_violations},
+            {"refused", s.ring_refusals}}}};
 }
 
 Json client_json(const ClientState& c) {

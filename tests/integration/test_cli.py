@@ -13,7 +13,7 @@ STATUS_KEYS = {
     "": {"version", "pid", "uptime_s", "generation", "config_hash", "config_files", "last_reload", "sources", "streams",
          "journal", "sinks", "clients", "conservation_error"},
     "source": {"type", "address", "connections", "received", "accepted", "journalled", "rejected", "dropped_by_rule",
-               "duplicate", "disabled", "bytes"},
+               "duplicate", "disabled", "bytes", "rings"},
     "stream": {"enabled", "records", "bytes"},
     "journal": {"type", "bytes", "bytes_max", "oldest", "written", "synced", "state"},
     "sink": {"type", "streams", "state", "routed", "delivered", "filtered", "dropped", "quarantined", "lag_records",
