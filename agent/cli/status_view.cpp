@@ -121,6 +121,7 @@ class View {
       table.add_note(safe_text(s, "address"), kDim);
       note(table, reasons("rejected", member(s, "rejected")), kRed);
       note(table, reasons("dropped by rule", member(s, "dropped_by_rule")));
+      note(table, reasons("rings", member(s, "rings")));
       std::string others;
       for (const char* key : {"duplicate", "disabled"})
         if (count_of(s, key) > 0)

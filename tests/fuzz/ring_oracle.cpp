@@ -87,7 +87,7 @@ class Client final : public FrameHandler {
         const auto kind = uint8_t(take(1)), record = uint8_t(take(1)), args = uint8_t(take(1));
         const auto id = uint32_t(take(1));
         const std::string body = take_text();
-        if (arena_.header().used + 512 < arena_.capacity()) arena_.add(kind, id, record, record, args, body);
+        if (arena_.header().used < arena_.capacity() - 512) arena_.add(kind, id, record, record, args, body);
         break;
       }
       case 7: {

@@ -73,6 +73,36 @@ TEST_CASE_FIXTURE(Fixture, "what no rule changes stays byte for byte") {
 }
 
 TEST_CASE_FIXTURE(Fixture,
+                  "a line of the agent's own counts and numbers as any other, and is not looked at") {
+  const auto turn = [&](Producer& p, bool own) {
+    hello(p, own ? "own" : "other", 1);
+    for (int n = 0; n < 4; ++n) {
+      std::string line = log_line(n);
+      const size_t bytes = line.size();
+      line.append(64, '\0');
+      if (n == 2) pipeline.on_jump(p, 2);  // comes again
+      const std::string_view view = std::string_view(line).substr(0, bytes);
+      own ? pipeline.on_line(p, Stream::log, view) : pipeline.on_frame(p, view);
+      if (n == 1) pipeline.on_turn_end(p);
+    }
+    pipeline.on_turn_end(p);
+    return std::make_pair(journalled(), std::array{p.next_seq, p.client->last_seq, p.stats->received,
+                                                   p.stats->journalled, p.stats->duplicate, p.stats->bytes});
+  };
+  Producer own = make_producer();
+  const auto as_own = turn(own, true);
+  CHECK(as_own == turn(producer, false));
+  CHECK(as_own.first == Lines{log_line(0), log_line(1), log_line(3)});
+
+  // With a stamp it is decoded, so that the fields can be added.
+  own.stamp = true;
+  std::string line = log_line(9) + std::string(64, '\0');
+  pipeline.on_line(own, Stream::log, std::string_view(line).substr(0, line.size() - 64));
+  pipeline.on_turn_end(own);
+  CHECK(journalled().front().find("\"_peer\"") != std::string::npos);
+}
+
+TEST_CASE_FIXTURE(Fixture,
                   "ts is added where a log, telemetry or monitoring record has none, never to a trace") {
   send(producer, {R"({"stream":"log"})", R"({"stream":"metrics","ts":null,"v":1})", R"({"stream":"trace"})"});
   std::string now = rfc3339(clock.wall_ns());
