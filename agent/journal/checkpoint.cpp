@@ -96,7 +96,7 @@ std::optional<Checkpoint> decode_checkpoint(std::string_view text) {
     const Boundary written = boundary_of(json.at("written"));
     c.written = written.position, c.written_totals = written.totals;
     c.oldest = json.at("oldest"), c.synced = json.at("synced");
-    c.places_lost = json.at("places_lost");
+    c.places_lost = json.value("places_lost", false);  // an older weir did not say
     for (const auto& [name, record] : json.at("cursors").items())
       c.cursors[name] = {place_of(record.at("committed")), place_of(record.at("secured")),
                          record.at("seen_ns"), record.at("boot_id")};
@@ -186,8 +186,8 @@ bool CheckpointFiles::write(int slot, const std::string& text) {
 }
 
 bool CheckpointFiles::save(Checkpoint& checkpoint, bool durable) {
-  if (!loaded_
-           .empty()) {  // Before the other one is written over. A sync of it may have failed: write it again.
+  // Before the other one is written over. A sync of it may have failed, so it is written again.
+  if (!loaded_.empty()) {
     if (!write(durable_slot_, loaded_) || io_.fdatasync(fds_[durable_slot_]) != 0) return false;
     loaded_.clear();
   }
