@@ -68,7 +68,6 @@ void Connection::attach_new_rings() {
   if (ring_feature_ && !base_attached_) {
     if (!clear() || !send_descriptor(ring::kArena, 0, process_.arena.fd)) return;
     send();
-    while (fd_ >= 0 && !out_.empty()) send();
     base_attached_ = clear() && send_descriptor(ring::kDoorbell, 0, process_.doorbell);
     if (!base_attached_) return go_down(0);
   }
