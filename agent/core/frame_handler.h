@@ -77,6 +77,7 @@ struct Producer {
   Peer peer;
   std::optional<Stream> default_stream;
   AckLevel level = AckLevel::received;  ///< what the client waits for
+  std::string service = {};             ///< what it calls itself in its hello
   bool stamp = false;                   ///< add `_peer`, `_received`, `_id` (records.md section 2)
   std::shared_ptr<ClientState> client;  ///< set by on_hello; empty on a plain connection
   size_t array_done = 0;                ///< elements of the array in hand that were taken (Intake::again)
@@ -97,6 +98,7 @@ struct Hello {
   std::optional<uint64_t> next_seq;
   std::function<void()> taken_over;     ///< called when another connection says hello with this client_id
   AckLevel level = AckLevel::received;  ///< asked for
+  std::string service = {};             ///< empty: it does not say
 };
 
 struct Welcome {

@@ -59,9 +59,10 @@ Request parse_hello(const nlohmann::json& object) {
       return error("bad_hello: next_seq must be an integer from 1 on");
     hello.next_seq = seq->get<uint64_t>();
   }
-  if (auto service = object.find("service");
-      service != object.end() && !service->is_null() && !service->is_string())
-    return error("bad_hello: service must be a string");
+  if (auto service = object.find("service"); service != object.end() && !service->is_null()) {
+    if (!service->is_string()) return error("bad_hello: service must be a string");
+    hello.service = service->get<std::string>();
+  }
   if (auto level = object.find("ack"); level != object.end() && !level->is_null()) {
     size_t n = 0;
     while (n < kAckLevelCount && *level != ack_level_name(AckLevel(n))) ++n;

@@ -272,6 +272,7 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
   hello.taken_over = [self = weak_from_this()] {
     if (auto session = self.lock()) static_cast<StreamSession&>(*session).on_taken_over();
   };
+  producer_.service = hello.service;
   const auto welcome = handler_.on_hello(producer_, std::move(hello));
   if (!welcome) {
     say_error(welcome.error().message + ": this client_id belongs to another user");

@@ -10,7 +10,7 @@ constexpr size_t kPadding = 16;
 
 }  // namespace
 
-Result<std::unique_ptr<Arena>> Arena::attach(int fd) {
+Result<std::unique_ptr<Arena>> Arena::attach(int fd, std::string_view service) {
   auto memory = SharedMemory::map(fd, kArenaBytesMin, kArenaBytesMax, SharedMemory::Data::once);
   if (!memory) return tl::unexpected(memory.error());
   ArenaHeader header;
@@ -19,11 +19,12 @@ Result<std::unique_ptr<Arena>> Arena::attach(int fd) {
   if (header.version != kVersion || header.header_bytes != kHeaderBytes)
     return fail("an arena of another version; this agent knows version 1");
   if (header.capacity != memory->capacity()) return fail("its header names another capacity than its size");
-  return std::unique_ptr<Arena>(new Arena(std::move(*memory)));
+  return std::unique_ptr<Arena>(new Arena(std::move(*memory), service));
 }
 
-Arena::Arena(SharedMemory memory)
-    : memory_(std::move(memory)),
+Arena::Arena(SharedMemory memory, std::string_view service)
+    : service_member_(service.empty() ? "" : ",\"service\":\"" + out::escaped(service) + "\""),
+      memory_(std::move(memory)),
       header_(static_cast<ArenaHeader*>(memory_.header())),
       copy_(new char[memory_.capacity() + kPadding]) {}  // what is not written costs nothing
 
@@ -64,7 +65,7 @@ const Site* Arena::site(uint32_t id) {
   auto& site = rendered_[id - 1];
   if (!site && !senseless_[id - 1]) [[unlikely]] {
     const Entry& entry = sites_[id - 1];
-    site = make_site({copy_.get() + entry.offset, entry.bytes});
+    site = make_site({copy_.get() + entry.offset, entry.bytes}, service_member_);
     senseless_[id - 1] = !site;
   }
   return site.get();

@@ -41,7 +41,8 @@ class Arena {
  public:
   static constexpr size_t kSitesMax = 64
                                       << 10;  ///< more than any program has; it bounds what we keep of them
-  static Result<std::unique_ptr<Arena>> attach(int fd);
+  /// `service`: the process's name, a member of each of its records; empty: none.
+  static Result<std::unique_ptr<Arena>> attach(int fd, std::string_view service = {});
 
   /// Null: not known, or it makes no sense. Valid as long as the arena.
   const Site* site(uint32_t id);
@@ -51,15 +52,18 @@ class Arena {
   const char* take_fault() { return std::exchange(new_fault_, nullptr); }
   void set_napping(bool napping) { header_->napping.store(napping, std::memory_order_relaxed); }
   uint64_t capacity() const { return memory_.capacity(); }
+  /// `,"service":"..."`, or nothing.
+  const std::string& service_member() const { return service_member_; }
 
  private:
   struct Entry {
     uint32_t offset, bytes;  // in copy_
   };
-  explicit Arena(SharedMemory memory);
+  Arena(SharedMemory memory, std::string_view service);
   void read_on();
   bool index(uint32_t offset, uint32_t left, uint32_t& bytes);
 
+  const std::string service_member_;
   SharedMemory memory_;
   ArenaHeader* const header_;
   const std::unique_ptr<char[]> copy_;  // of the entries, as they were when `used` had come so far
@@ -71,7 +75,7 @@ class Arena {
   const char* new_fault_ = nullptr;
 };
 
-/// From the bytes of an entry of kind kSite. Null: it makes no sense.
-std::unique_ptr<const Site> make_site(std::string_view entry);
+/// From the bytes of an entry of kind kSite; `service_member` as of its arena. Null: it makes no sense.
+std::unique_ptr<const Site> make_site(std::string_view entry, std::string_view service_member);
 
 }  // namespace weir::ring

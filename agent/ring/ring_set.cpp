@@ -40,7 +40,7 @@ Attached RingSet::attach(uint8_t what, uint64_t ring_id, int fd, uint64_t bytes_
 
 Attached RingSet::attach_arena(int fd, uint64_t bytes_left) {
   if (arena_) return {kBadOrder, "an arena is attached already"};
-  auto arena = Arena::attach(fd);
+  auto arena = Arena::attach(fd, owner_.service);
   if (!arena) return {kBadMemory, arena.error().message};
   if ((*arena)->capacity() > bytes_left) return {kTooMany, "this user has as much memory as it may"};
   arena_ = std::move(*arena);

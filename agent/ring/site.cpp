@@ -68,23 +68,26 @@ std::vector<Site::Piece> pieces_of(std::string_view message, const std::vector<S
 
 std::string quoted(std::string_view text) { return "\"" + out::escaped(text) + "\""; }
 
-void add_constants(Site& site, uint8_t level, std::string_view name, std::string_view text,
-                   std::string_view where) {
+void add_constants(Site& site, std::string_view service_member, uint8_t level, std::string_view name,
+                   std::string_view text, std::string_view where) {
+  const auto begin = [&](std::string_view stream) {
+    return "{\"stream\":\"" + std::string(stream) + "\"" + std::string(service_member);
+  };
   switch (site.kind) {
     case RecordKind::log:
-      site.begin = std::string("{\"stream\":\"log\",\"ts\":");
+      site.begin = begin("log") + ",\"ts\":";
       site.middle = ",\"level\":\"" + std::string(kLevels[level]) + "\",\"message\":\"";
       site.end = text.empty() ? std::string("\"") : "\",\"logger\":" + quoted(text);
       site.message = pieces_of(name, site.arguments);
       break;
     case RecordKind::span:
-      site.begin = "{\"stream\":\"trace\",\"kind\":\"span\",\"name\":" + quoted(name);
+      site.begin = begin("trace") + ",\"kind\":\"span\",\"name\":" + quoted(name);
       site.end = where.empty() ? std::string() : ",\"where\":" + quoted(where);
       break;
     default: {
       constexpr std::string_view kTypes[] = {"\"counter\",\"temporality\":\"delta\"", "\"gauge\"",
                                              "\"histogram\""};
-      site.begin = std::string("{\"stream\":\"telemetry\",\"ts\":");
+      site.begin = begin("telemetry") + ",\"ts\":";
       const std::string_view type = kTypes[size_t(site.kind) - size_t(RecordKind::counter)];
       site.middle = ",\"name\":" + quoted(name) + ",\"type\":" + std::string(type) + ",\"value\":";
       site.end = text.empty() ? std::string() : ",\"unit\":" + quoted(text);
@@ -94,7 +97,7 @@ void add_constants(Site& site, uint8_t level, std::string_view name, std::string
 
 }  // namespace
 
-std::unique_ptr<const Site> make_site(std::string_view entry) {
+std::unique_ptr<const Site> make_site(std::string_view entry, std::string_view service_member) {
   EntryReader reader(entry);
   const auto header = reader.number<EntryHeader>();
   const auto name = reader.text<uint16_t>(), text = reader.text<uint16_t>(), where = reader.text<uint16_t>();
@@ -112,7 +115,7 @@ std::unique_ptr<const Site> make_site(std::string_view entry) {
   if (reader.failed() || site->kind < RecordKind::log || site->kind > RecordKind::histogram ||
       header.level >= std::size(kLevels))
     return nullptr;
-  add_constants(*site, header.level, name, text, where);
+  add_constants(*site, service_member, header.level, name, text, where);
   site->constant_bytes = site->begin.size() + site->middle.size() + site->end.size();
   for (const auto& a : site->arguments) site->constant_bytes += a.key.size();
   for (const auto& p : site->message) site->constant_bytes += p.text.size();

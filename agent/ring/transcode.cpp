@@ -315,6 +315,7 @@ void Transcoder::write_json(const Value& value) {
 void Transcoder::dynamic_record(uint32_t stream) {
   if (stream >= kStreamCount) return refuse("its stream is not one of the four");
   out_.stream = Stream(stream);
+  bool has_service = arena_->service_member().empty();
   if (!room(kFixedBytes)) return;
   to_ = out::copy(to_, "{\"stream\":\"");
   to_ = out::copy(to_, stream_name(out_.stream));
@@ -328,6 +329,7 @@ void Transcoder::dynamic_record(uint32_t stream) {
     if (!take_text<uint8_t>(name) || !take(type, 1)) return refuse(kDoesNotFit);
     if (uint8_t(*type) > uint8_t(ValueType::id8)) return refuse("it has a value of an unknown type");
     value.type = ValueType(*type);
+    has_service |= std::string_view(name) == "service";
     if (!take_value(value)) return out_.refused.empty() ? refuse(kDoesNotFit) : void();
     if (!room(out::kTextGrowth * (name.size + value.size) + kFixedBytes)) return;
     *to_++ = ',';
@@ -336,6 +338,10 @@ void Transcoder::dynamic_record(uint32_t stream) {
     write_value(value);
   }
   if (!at_end()) return refuse(kDoesNotFit);
+  if (!has_service) {
+    if (!room(arena_->service_member().size() + kFixedBytes)) return;
+    to_ = out::copy(to_, std::string_view(arena_->service_member()));
+  }
   *to_++ = '}';
 }
 

@@ -55,3 +55,15 @@ class Driver:
 def numbers(agent):
     """The numbers of `log` in the order of the file."""
     return [r["attributes"]["n"] for r in agent.records() if r.get("message", "").startswith("n ")]
+
+
+def log_and_compare(test, agent, driver, count):
+    """The same records by every transport: in order, each once, with what the program is called."""
+    driver.do("log %d" % count)
+    test.assertEqual(driver.do("flush 20000"), "done")
+    agent.wait_delivered("out", count)
+    test.assertEqual(numbers(agent), list(range(1, count + 1)))
+    first = agent.records()[0]
+    first.pop("ts")
+    test.assertEqual(first, {"stream": "log", "service": "driver", "level": "info", "message": "n 1",
+                             "attributes": {"n": 1, "text": 'a "b" \u00e9'}})

@@ -14,13 +14,7 @@ class Frames(harness.AgentTest):
     def test_logs_arrive_in_order_and_are_acknowledged(self):
         agent = self.start(harness.ALL_TO_FILE)
         driver = self.driver(agent)
-        driver.do("log 5000")
-        self.assertEqual(driver.do("flush 20000"), "done")
-        agent.wait_delivered("out", 5000)
-        self.assertEqual(cpp_client.numbers(agent), list(range(1, 5001)))
-        first = agent.records()[0]
-        self.assertEqual((first["level"], first["message"]), ("info", "n 1"))
-        self.assertEqual(first["attributes"], {"n": 1, "text": 'a "b" \u00e9'})
+        cpp_client.log_and_compare(self, agent, driver, 5000)
         stats = driver.stats()
         self.assertEqual((stats["transport"], stats["sent"], stats["acknowledged"]), ("frames", 5000, 5000))
         driver.end()

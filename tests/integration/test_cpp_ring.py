@@ -20,13 +20,7 @@ class Rings(harness.AgentTest):
     def test_logs_arrive_in_order(self):
         agent = self.start(harness.ALL_TO_FILE)
         driver = self.driver()
-        driver.do("log 2000")
-        self.assertEqual(driver.do("flush 20000"), "done")
-        agent.wait_delivered("out", 2000)
-        self.assertEqual(cpp_client.numbers(agent), list(range(1, 2001)))
-        first = agent.records()[0]
-        self.assertEqual((first["level"], first["message"]), ("info", "n 1"))
-        self.assertEqual(first["attributes"], {"n": 1, "text": 'a "b" \u00e9'})
+        cpp_client.log_and_compare(self, agent, driver, 2000)
         self.assertEqual(driver.stats()["transport"], "ring")
         driver.end()
 

@@ -111,6 +111,7 @@ void Connection::say_hello() {
   append_quoted(hello.append(",\"exe\":"), exe);
   const std::string service = *settings_.service ? settings_.service : exe.substr(exe.rfind('/') + 1);
   append_quoted(hello.append(",\"service\":"), service);
+  to_json_.set_service(service);
   hello.append(process_.clock == ring::ClockKind::tsc ? ",\"clock\":\"tsc\"" : ",\"clock\":\"realtime\"");
   append_quoted(hello.append(",\"ack\":"), *settings_.ack ? settings_.ack : "received");
   append_integer(hello.append(",\"next_seq\":"), outbox_.oldest_seq());

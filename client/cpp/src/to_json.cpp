@@ -125,6 +125,11 @@ class ToJson::Reader {
   bool ok_ = true;
 };
 
+void ToJson::set_service(std::string_view service) {
+  service_member_.clear();
+  if (!service.empty()) append_member(service_member_, "service", service);
+}
+
 void ToJson::learn(const char* entries, uint64_t used) {
   while (learned_ < used) {
     ring::EntryHeader header;
@@ -166,12 +171,16 @@ bool ToJson::append_dynamic(std::string& out, Reader& in, uint32_t stream, uint6
   if (stream > 3) return false;
   out.append("{\"stream\":\"").append(kStreams[stream]).append("\"");
   if (stream != 0) append_integer(out.append(",\"ts\":"), ns);
+  bool has_service = false;
   while (in.ok() && !in.at_end()) {
     out += ',';
-    append_quoted(out, in.bytes(in.number<uint8_t>()));
+    const std::string_view name = in.bytes(in.number<uint8_t>());
+    has_service |= name == "service";
+    append_quoted(out, name);
     out += ':';
     in.value(out, ValueType(in.number<uint8_t>()), strings_, clock);
   }
+  if (!has_service) out += service_member_;
   out += '}';
   return in.ok();
 }
@@ -234,13 +243,14 @@ bool ToJson::append_site(std::string& out, Reader& in, const Known& site, uint64
     std::vector<std::pair<std::string_view, std::string_view>> named;
     for (size_t i = 0; i < places.size(); ++i)
       named.push_back({site.args[i].key, std::string_view(values).substr(places[i].first, places[i].second)});
-    append_integer(out.append("{\"stream\":\"log\",\"ts\":"), ns);
+    append_integer(out.append("{\"stream\":\"log\"").append(service_member_).append(",\"ts\":"), ns);
     append_member(out, "level", kLevels[size_t(site.level) % 6]);
     append_message(out, site.name, named);
     if (!site.text.empty()) append_member(out, "logger", site.text);
     out += ids;
   } else if (span) {
-    append_member(out.append("{\"stream\":\"trace\",\"kind\":\"span\""), "name", site.name);
+    append_member(out.append("{\"stream\":\"trace\"").append(service_member_).append(",\"kind\":\"span\""),
+                  "name", site.name);
     append_integer(out.append(ids).append(",\"start\":"), clock.ns(fixed));
     append_integer(out.append(",\"end\":"), ns);
     out.append(failure.empty() ? ",\"status\":\"ok\"" : failure);
@@ -250,7 +260,7 @@ bool ToJson::append_site(std::string& out, Reader& in, const Known& site, uint64
                                                               : "histogram";
     double value;
     std::memcpy(&value, &fixed, sizeof value);
-    append_integer(out.append("{\"stream\":\"telemetry\",\"ts\":"), ns);
+    append_integer(out.append("{\"stream\":\"telemetry\"").append(service_member_).append(",\"ts\":"), ns);
     append_member(out, "name", site.name);
     append_member(out, "type", type);
     if (site.kind == RecordKind::counter) out.append(",\"temporality\":\"delta\"");

@@ -24,6 +24,8 @@ class ClockMap {
 
 class ToJson {
  public:
+  /// The name of this program, a member of each record; empty: none.
+  void set_service(std::string_view service);
   /// Takes in the arena's entries from where it was to `used`.
   void learn(const char* entries, uint64_t used);
   /// Appends one object, without line feed. False: the record is none; nothing is appended.
@@ -45,6 +47,7 @@ class ToJson {
   bool append_dynamic(std::string& out, Reader& in, uint32_t stream, uint64_t ns,
                       const ClockMap& clock) const;
 
+  std::string service_member_;  ///< `,"service":"..."`, or nothing
   uint64_t learned_ = 0;
   std::vector<Known> sites_;          ///< by id less one
   std::vector<std::string> strings_;  ///< likewise

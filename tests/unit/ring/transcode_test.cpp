@@ -150,6 +150,16 @@ TEST_CASE("a dynamic record: its members in order, ts but for traces") {
   CHECK_FALSE(b.of(kDynamic | 1, "").plain);
 }
 
+TEST_CASE("the process's name is in each record, once") {
+  Bench b;
+  b.arena = std::move(*Arena::attach(b.client.fd, "or\"ders"));
+  CHECK(b.line(b.client.site(Kind::log, "hello"), kNone) ==
+        R"({"stream":"log","service":"or\"ders","ts":1769000000123456789,"level":"info","message":"hello"})");
+  CHECK(b.line(kDynamic, "") == R"({"stream":"trace","service":"or\"ders"})");
+  CHECK(b.line(kDynamic, sized<uint8_t>("service") + raw(ValueType::text) + sized<uint16_t>("own")) ==
+        R"({"stream":"trace","service":"own"})");
+}
+
 TEST_CASE("what makes no sense is refused") {
   Bench b;
   const uint32_t site =

@@ -8,7 +8,7 @@
 namespace weir {
 
 struct Options {
-  std::string service;  ///< name of this program; empty: its file's name
+  std::string service;  ///< name of this program, a member of each record; empty: its file's name
   /// unix:PATH (or a path alone), tcp:HOST:PORT. Empty: $WEIR_ADDRESS, $WEIR_SOCKET, else the agent's default
   /// place.
   std::string address;
