@@ -114,7 +114,7 @@ static_assert(sizeof(RecordHeader) == 16);
 
 /// Top bit of RecordHeader::site: the record says itself what it holds. The low bits are its stream (0 trace,
 /// 1 log, 2 telemetry, 3 monitoring); behind the header come members of its JSON object until only padding
-/// (a zero) is left: `u8 n (not 0), name, u8 ValueType, value`.
+/// is left (fewer than kAlign zeros, or none): `u8 n (not 0), name, u8 ValueType, value`.
 inline constexpr uint32_t kDynamic = 1u << 31;
 
 /// Behind the header of a site's record: a byte of these, what they announce in this order, then the

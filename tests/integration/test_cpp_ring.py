@@ -24,6 +24,24 @@ class Rings(harness.AgentTest):
         self.assertEqual(driver.stats()["transport"], "ring")
         driver.end()
 
+    def test_texts_of_every_length(self):
+        """So that each kind of record ends in every number of bytes of padding; and both transports write the same members."""
+        agent = self.start(harness.ALL_TO_FILE)
+        changing = {"ts", "trace_id", "span_id", "start", "end", "t_enter", "t_exit", "duration_ms"}
+        seen = []
+        for address in agent.addresses:
+            driver = cpp_client.Driver(self, address)
+            driver.do("lengths 40")
+            self.assertEqual(driver.do("flush 20000"), "done")
+            self.assertEqual(driver.stats()["transport"], "ring" if address.startswith("unix:") else "frames")
+            driver.end()
+            agent.wait_delivered("out", 160 * (len(seen) + 1))
+            records = agent.records()[160 * len(seen):]
+            seen.append([{k: v for k, v in r.items() if k not in changing} for r in records])
+        self.assertEqual(len(seen), 2)
+        self.assertEqual(seen[0], seen[1])
+        self.assertEqual([len(r["attributes"]["text"]) for r in seen[0] if r.get("message", "").startswith("site ")], list(range(40)))
+
     def test_what_a_program_wrote_last_arrives_without_a_flush(self):
         agent = self.start(harness.ALL_TO_FILE)
         driver = self.driver()

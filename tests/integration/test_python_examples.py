@@ -68,7 +68,7 @@ class Service(PythonTest):
         return json.loads(done.stdout), out
 
     def test_under_load_it_keeps_its_promises(self):
-        """Traces count every time. Time counts when the bare service keeps its pace before and after, so that the machine is ours."""
+        """Traces count every time. Time counts in the long test, when the bare service keeps its pace before and after."""
         agent = self.start(ALL_TO_FILE)
         judged = None
         for _ in range(3):
@@ -87,7 +87,7 @@ class Service(PythonTest):
             self.assertEqual(len(steps), len(set(by_member(steps, "trace_id"))))
             self.assertTrue({r["trace_id"] for r in agent.records() if r.get("name") == "stock.reserve"} >= collected)
             self.assertEqual(next(r for r in agent.records() if r["stream"] == "log")["correlation_id"][:2], "c-")
-            if max(added) < 2 and seen["per_s"] > 0.98 * REQUESTS_PER_S:
+            if not harness.LONG or max(added) < 2 and seen["per_s"] > 0.98 * REQUESTS_PER_S:
                 return
             if bare["p99"] < BARE_P99_MS_MAX and self.load("--bare")[0]["p99"] < BARE_P99_MS_MAX:
                 judged = added

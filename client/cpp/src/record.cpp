@@ -99,8 +99,7 @@ void DynamicRecord::write(bool important) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (failed_ || !busy || !t.data) return count_drop(t);
-  const size_t bytes =
-      aligned(sizeof(ring::RecordHeader) + size_ + (shortened_ ? kMark.size() : 0) + 1);  // ends in a zero
+  const size_t bytes = aligned(sizeof(ring::RecordHeader) + size_ + (shortened_ ? kMark.size() : 0));
   char* const at = reserve(t, bytes, important);
   if (!at) return;
   char* const to = at + sizeof(ring::RecordHeader);

@@ -2,6 +2,7 @@
 // tests/integration/test_cpp_*.py. Each line: a command and numbers; each is answered by one line.
 //   log N           N logs {n}, numbered on        -> ok
 //   spans N         N failed spans                 -> ok
+//   lengths N       four records for each length of text from 0 to N - 1 -> ok
 //   threads T N     T threads, each logs N         -> ok
 //   count N         adds N to a counter            -> ok
 //   flush MS        -> done | late
@@ -28,6 +29,17 @@ weir::Counter counter("driver.count", "1", {{"kind", "test"}});
 void log_some(long count) {
   for (long i = 0; i < count; ++i, ++next)
     WEIR_INFO("n {n}", weir::arg("n", next), weir::arg("text", "a \"b\" \xc3\xa9"));
+}
+
+/// Of each kind that has texts: a site's log, a log made at run time, a failed span, a step.
+void lengths(size_t max) {
+  for (size_t n = 0; n < max; ++n) {
+    const std::string text(n, 'x');
+    WEIR_INFO("site {text}", weir::arg("text", text));
+    weir::log(weir::Level::info, text, "run time");
+    weir::Span("span").set("text", text).error("E", text);
+    weir::Step("step").ctx_set("text", text);
+  }
 }
 
 void threads(long count, long each) {
@@ -80,6 +92,7 @@ void obey(const char* what, long a, long b) {
   if (command == "time") return void(std::printf("%ld\n", p999_us(a)));
   if (command == "fork") return void(std::printf("%d\n", fork_and_log(a)));
   if (command == "log") log_some(a);
+  if (command == "lengths") lengths(size_t(a));
   if (command == "threads") threads(a, b);
   if (command == "count") counter.add(uint64_t(a));
   for (long i = 0; command == "spans" && i < a; ++i) weir::Span("work").set("i", i).error("E", "failed");
