@@ -19,6 +19,24 @@ size_t sequence(const unsigned char* p, size_t left) {
   return bytes;
 }
 
+/// A number with at most six decimals, as most are that people make; null: it is none. What has no more than
+/// 15 digits is the only such decimal of its double, so no shorter one is there to be found.
+char* few_decimals(char* to, double value) {
+  const double size = std::abs(value);
+  if (!(size >= 1e-3 && size < 1e9)) return nullptr;
+  const auto millionths = uint64_t(size * 1e6 + 0.5);
+  if (double(millionths) / 1e6 != size) return nullptr;
+  if (value < 0) *to++ = '-';
+  to = integer(to, uint32_t(millionths / 1'000'000));
+  char digits[8];
+  eight_digits(digits, uint32_t(millionths % 1'000'000));  // the first two are zeros
+  std::memcpy(to, digits + 1, 7);
+  *to = '.';
+  to += 7;
+  while (to[-1] == '0') --to;
+  return to;
+}
+
 }  // namespace
 
 char* special(char* to, const char*& from, const char* end) {
@@ -50,6 +68,8 @@ char* number(char* to, double value, bool mark) {
   char* end;
   if (std::abs(value) < 1e15 && double(int64_t(value)) == value && (value != 0 || !std::signbit(value))) {
     end = integer(to, int64_t(value));
+  } else if (char* const few = few_decimals(to, value)) {
+    return few;
   } else {
     end = std::to_chars(to, to + kNumberBytesMax, value).ptr;
     if (std::string_view(to, size_t(end - to)).find_first_of(".e") != std::string_view::npos) return end;

@@ -1,4 +1,8 @@
 #pragma once
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -26,32 +30,38 @@ char* copy(char* to, const char (&text)[N]) {
   return to + N - 1;
 }
 
+/// Copies kSlack bytes; how many of them, from the first on, may stand in a JSON string as they are.
+inline size_t copy_clean(char* to, const char* from) {
+  static_assert(kSlack == 16);
+#if defined(__SSE2__)
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  // As signed numbers, control characters and what is not ASCII are both less than a space.
+  const __m128i other = _mm_or_si128(
+      _mm_cmplt_epi8(bytes, _mm_set1_epi8(' ')),
+      _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'))));
+  return size_t(__builtin_ctz(unsigned(_mm_movemask_epi8(other)) | 1u << kSlack));
+#else
+  std::memcpy(to, from, kSlack);
+  size_t clean = 0;
+  while (clean < kSlack && from[clean] >= ' ' && from[clean] != '"' && from[clean] != '\\') ++clean;
+  return clean;
+#endif
+}
+
 /// One character of text that cannot be copied as it is: escaped, or a sequence of UTF-8, or what stands for
 /// bytes that are none (U+FFFD each). `from` moves on.
 char* special(char* to, const char*& from, const char* end);
 
-/// Contents of a JSON string. Up to 8 bytes behind `from` are read.
+/// Contents of a JSON string. Up to kSlack bytes behind `from` are read.
 inline char* text(char* to, std::string_view from) {
-  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
   const char* p = from.data();
   const char* const end = p + from.size();
   while (p < end) {
-    uint64_t word;
-    std::memcpy(&word, p, 8);
-    std::memcpy(to, &word, 8);
-    const auto zero = [](uint64_t x) { return (x - kOnes) & ~x & kHigh; };
-    // Never wrong about the first byte it names; those behind it may be named for nothing.
-    uint64_t found = (word & kHigh) | ((word - kOnes * 0x20) & ~word & kHigh) | zero(word ^ kOnes * '"') |
-                     zero(word ^ kOnes * '\\');
-    const size_t left = size_t(end - p);
-    if (left < 8) found |= uint64_t(0x80) << 8 * left;
-    if (found == 0) {
-      p += 8, to += 8;
-      continue;
-    }
-    const size_t clean = size_t(__builtin_ctzll(found)) / 8;
-    p += clean, to += clean;
-    if (p < end) to = special(to, p, end);
+    const size_t clean = copy_clean(to, p);
+    const size_t left = size_t(end - p), done = clean < left ? clean : left;
+    p += done, to += done;
+    if (clean < kSlack && p < end) to = special(to, p, end);
   }
   return to;
 }
@@ -99,6 +109,17 @@ struct HexDigits {
 inline constexpr HexDigits kHexDigits;
 
 inline char* hex(char* to, const char* bytes, size_t count) {
+#if defined(__SSE2__)
+  for (; count >= 8; count -= 8, bytes += 8, to += 16) {
+    const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(eight, 4), _mm_set1_epi8(15));
+    const __m128i digits = _mm_unpacklo_epi8(high, _mm_and_si128(eight, _mm_set1_epi8(15)));
+    const __m128i letters =
+        _mm_and_si128(_mm_cmpgt_epi8(digits, _mm_set1_epi8(9)), _mm_set1_epi8('a' - '0' - 10));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm_add_epi8(_mm_add_epi8(digits, _mm_set1_epi8('0')), letters));
+  }
+#endif
   for (size_t i = 0; i < count; ++i)
     std::memcpy(to + 2 * i, kHexDigits.of[static_cast<unsigned char>(bytes[i])], 2);
   return to + 2 * count;

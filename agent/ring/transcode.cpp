@@ -45,48 +45,30 @@ bool Transcoder::grow(size_t bytes) {
   return true;
 }
 
-bool Transcoder::take(const char*& from, size_t bytes) {
-  if (bytes > size_t(end_ - from_)) return false;
+inline bool Transcoder::take(const char*& from, size_t bytes) {
+  if (bytes > size_t(end_ - from_)) [[unlikely]]
+    return false;
   from = from_;
   from_ += bytes;
   return true;
 }
 
 template <class Size>
-bool Transcoder::take_text(Text& text) {
+inline bool Transcoder::take_text(Text& text) {
   const char* size;
   if (!take(size, sizeof(Size))) return false;
   text.size = load<Size>(size);
   return take(text.at, text.size);
 }
 
-bool Transcoder::take_value(Value& value) {
-  // By ValueType; 0 where the value tells itself.
-  constexpr uint8_t kSizes[] = {0, 4, 4, 8, 8, 8, 1, 0, 4, 0, 8, 16, 8};
-  Text text;
-  value.size = 0;
-  switch (value.type) {
-    case ValueType::null:
-      return true;
-    case ValueType::text:
-      if (!take_text<uint16_t>(text)) return false;
-      break;
-    case ValueType::json:
-      if (!take_text<uint32_t>(text)) return false;
-      break;
-    case ValueType::string: {
-      const char* id;
-      std::string_view string;
-      if (!take(id, sizeof(uint32_t))) return false;
-      if (!arena_->string(load<uint32_t>(id), string)) return refuse(kUnknownString), false;
-      text = {string.data(), string.size()};
-      break;
-    }
-    default:
-      return take(value.at, kSizes[size_t(value.type)]);
-  }
-  value.at = text.at, value.size = text.size;
-  return true;
+/// Moves on behind a value.
+bool Transcoder::skip(ValueType type) {
+  // By ValueType; of texts that of their length.
+  constexpr uint8_t kSizes[] = {0, 4, 4, 8, 8, 8, 1, 2, 4, 4, 8, 16, 8};
+  const char* at;
+  if (!take(at, kSizes[size_t(type)])) return false;
+  if (type == ValueType::text) return take(at, load<uint16_t>(at));
+  return type != ValueType::json || take(at, load<uint32_t>(at));
 }
 
 bool Transcoder::read_head(const Site& site, Head& head) {
@@ -129,24 +111,20 @@ const Transcoded& Transcoder::transcode(std::string_view record, ClockKind kind,
 
 void Transcoder::site_record(const Site& site) {
   Head head;
+  const char* const head_begin = from_;
   if (!read_head(site, head)) return refuse(kDoesNotFit);
-  for (size_t i = 0; i < site.arguments.size(); ++i) {
-    values_[i].type = site.arguments[i].type;
-    if (!take_value(values_[i])) return out_.refused.empty() ? refuse(kDoesNotFit) : void();
-  }
-  if (!at_end()) return refuse(kDoesNotFit);
   out_.plain = site.plain;
-  const size_t texts = head.has & (kCorrelationId | kError) ? out::kTextGrowth * (2 * 256 + 65536) : 0;
-  if (!room(site.constant_bytes + kFixedBytes + texts)) return;
-
+  // Beside the message, which makes room for itself.
+  needed_ = site.constant_bytes + kFixedBytes + kValueBytes * site.arguments.size() +
+            out::kTextGrowth * size_t(end_ - head_begin);
+  if (!room(needed_)) return;
   to_ = out::copy(to_, site.begin);
   switch (site.kind) {
     case RecordKind::log:
       out_.stream = Stream::log;
       to_ = out::integer(to_, clock_->ns(kind_, record_clock_));
       to_ = out::copy(to_, site.middle);
-      write_message(site);
-      if (!room(site.constant_bytes + kFixedBytes + texts)) return;
+      if (!write_message(site)) return;
       to_ = out::copy(to_, site.end);
       write_ids(head);
       break;
@@ -168,8 +146,7 @@ void Transcoder::site_record(const Site& site) {
       to_ = out::copy(to_, site.end);
       write_ids(head);
   }
-  if (out_.too_long) return;
-  write_attributes(site);
+  if (!write_attributes(site)) return;
   if (head.has & kShortened) to_ = out::copy(to_, ",\"shortened\":true");
   *to_++ = '}';
 }
@@ -201,107 +178,121 @@ void Transcoder::write_error(const Site& site, const Head& head) {
   *to_++ = '}';
 }
 
-void Transcoder::write_message(const Site& site) {
+/// Its arguments are still to be read when it is done.
+bool Transcoder::write_message(const Site& site) {
+  const char* const arguments = from_;
+  if (site.message.size() > 1 || (!site.message.empty() && site.message[0].argument >= 0))
+    for (size_t i = 0; i < site.arguments.size(); ++i) {
+      argument_at_[i] = from_;
+      if (!skip(site.arguments[i].type)) return refuse(kDoesNotFit), false;
+    }
   for (const Site::Piece& piece : site.message) {
     if (piece.argument < 0) {
       to_ = out::copy(to_, piece.text);
-      continue;
+    } else {
+      from_ = argument_at_[size_t(piece.argument)];
+      if (!transfer<true>(site.arguments[size_t(piece.argument)].type)) return false;
     }
-    const Value& value = values_[size_t(piece.argument)];
-    if (!room(out::kTextGrowth * value.size + site.constant_bytes + kFixedBytes)) return;
-    if (is_text(value) || value.type == ValueType::json)
-      to_ = out::text(to_, {value.at, value.size});
-    else
-      write_bare(value);
+    if (!room(needed_)) return false;
   }
+  from_ = arguments;
+  return true;
 }
 
-void Transcoder::write_attributes(const Site& site) {
-  if (site.arguments.empty()) return;
-  for (size_t i = 0; i < site.arguments.size(); ++i) {
-    const out::Constant& key = site.arguments[i].key;
-    if (!room(key.size() + out::kTextGrowth * values_[i].size + kValueBytes + kFixedBytes)) return;
-    to_ = out::copy(to_, key);
-    write_value(values_[i]);
+bool Transcoder::write_attributes(const Site& site) {
+  for (const Site::Argument& a : site.arguments) {
+    to_ = out::copy(to_, a.key);
+    if (!transfer<false>(a.type)) return false;
   }
-  *to_++ = '}';
+  if (!site.arguments.empty()) *to_++ = '}';
+  return at_end() || (refuse(kDoesNotFit), false);
 }
 
-bool Transcoder::is_text(const Value& value) const {
-  return value.type == ValueType::text || value.type == ValueType::string;
-}
-
-/// As JSON; there is room.
-void Transcoder::write_value(const Value& value) {
-  switch (value.type) {
-    case ValueType::text:
-    case ValueType::string:
-      return write_text({value.at, value.size});
-    case ValueType::json:
-      return write_json(value);
-    case ValueType::f64:
-      if (std::isfinite(load<double>(value.at))) return write_bare(value);
-      break;
-    case ValueType::time:
-    case ValueType::id16:
-    case ValueType::id8:
-      break;
-    default:
-      return write_bare(value);
-  }
-  *to_++ = '"';
-  write_bare(value);
-  *to_++ = '"';
-}
-
-void Transcoder::write_text(std::string_view text) {
-  *to_++ = '"';
-  to_ = out::text(to_, text);
-  *to_++ = '"';
-}
-
-/// What is not text, without quotes.
-void Transcoder::write_bare(const Value& value) {
-  switch (value.type) {
+/// Takes a value and writes it as JSON, or as a part of a text. There is room for what is in the record.
+template <bool kInText>
+bool Transcoder::transfer(ValueType type) {
+  const char* at;
+  const auto number = [&]<class T>(T) {
+    if (!take(at, sizeof(T))) [[unlikely]]
+      return refuse(kDoesNotFit), false;
+    to_ = out::integer(to_, load<T>(at));
+    return true;
+  };
+  const auto quote = [&] {
+    if constexpr (!kInText) *to_++ = '"';
+  };
+  switch (type) {
     case ValueType::i32:
-      to_ = out::integer(to_, load<int32_t>(value.at));
-      break;
+      return number(int32_t());
     case ValueType::u32:
-      to_ = out::integer(to_, load<uint32_t>(value.at));
-      break;
+      return number(uint32_t());
     case ValueType::i64:
-      to_ = out::integer(to_, load<int64_t>(value.at));
-      break;
+      return number(int64_t());
     case ValueType::u64:
-      to_ = out::integer(to_, load<uint64_t>(value.at));
-      break;
-    case ValueType::f64:
-      to_ = out::number(to_, load<double>(value.at), true);
-      break;
-    case ValueType::boolean:
-      to_ = *value.at ? out::copy(to_, "true") : out::copy(to_, "false");
-      break;
-    case ValueType::time:
-      to_ = format_rfc3339(to_, time(value.at));
-      break;
-    case ValueType::id16:
-      to_ = out::hex(to_, value.at, 16);
-      break;
-    case ValueType::id8:
-      to_ = out::hex(to_, value.at, 8);
-      break;
-    default:
+      return number(uint64_t());
+    case ValueType::null:
       to_ = out::copy(to_, "null");
+      return true;
+    case ValueType::boolean:
+      if (!take(at, 1)) break;
+      to_ = *at ? out::copy(to_, "true") : out::copy(to_, "false");
+      return true;
+    case ValueType::f64: {
+      if (!take(at, sizeof(double))) break;
+      const auto value = load<double>(at);
+      const bool finite = std::isfinite(value);
+      if (!finite) quote();
+      to_ = out::number(to_, value, true);
+      if (!finite) quote();
+      return true;
+    }
+    case ValueType::text: {
+      Text text;
+      if (!take_text<uint16_t>(text)) break;
+      quote();
+      to_ = out::text(to_, text);
+      quote();
+      return true;
+    }
+    case ValueType::string: {
+      std::string_view text;
+      if (!take(at, sizeof(uint32_t))) break;
+      if (!arena_->string(load<uint32_t>(at), text)) return refuse(kUnknownString), false;
+      if (!room(out::kTextGrowth * text.size() + needed_)) return false;
+      quote();
+      to_ = out::text(to_, text);
+      quote();
+      return true;
+    }
+    case ValueType::json: {
+      Text text;
+      if (!take_text<uint32_t>(text)) break;
+      if constexpr (kInText)
+        to_ = out::text(to_, text);
+      else
+        write_json(text);
+      return true;
+    }
+    case ValueType::time:
+    case ValueType::id16:
+    case ValueType::id8: {
+      const size_t bytes = type == ValueType::id16 ? 16 : 8;
+      if (!take(at, bytes)) break;
+      quote();
+      to_ = type == ValueType::time ? format_rfc3339(to_, time(at)) : out::hex(to_, at, bytes);
+      quote();
+      return true;
+    }
   }
+  return refuse(kDoesNotFit), false;
 }
 
 /// As it is, but in one line: a line feed between its tokens means as much as a space. One within a string is
 /// left, for the decoder to refuse.
-void Transcoder::write_json(const Value& value) {
+void Transcoder::write_json(std::string_view value) {
   out_.plain = false;
-  std::memcpy(to_, value.at, value.size);
-  char* const end = to_ + value.size;
-  if (std::memchr(to_, '\n', value.size)) {
+  char* const end = out::copy(to_, value);
+  if (std::memchr(to_, '\n', value.size())) {
     bool within = false;
     for (char* p = to_; p < end; ++p) {
       if (*p == '"') within = !within;
@@ -325,17 +316,17 @@ void Transcoder::dynamic_record(uint32_t stream) {
   while (from_ < end_ && *from_ != 0) {
     Text name;
     const char* type;
-    Value& value = values_[0];
     if (!take_text<uint8_t>(name) || !take(type, 1)) return refuse(kDoesNotFit);
     if (uint8_t(*type) > uint8_t(ValueType::id8)) return refuse("it has a value of an unknown type");
-    value.type = ValueType(*type);
     has_service |= std::string_view(name) == "service";
-    if (!take_value(value)) return out_.refused.empty() ? refuse(kDoesNotFit) : void();
-    if (!room(out::kTextGrowth * (name.size + value.size) + kFixedBytes)) return;
-    *to_++ = ',';
-    write_text(name);
-    *to_++ = ':';
-    write_value(value);
+    const char* const value = from_;
+    if (!skip(ValueType(*type))) return refuse(kDoesNotFit);
+    needed_ = out::kTextGrowth * (name.size + size_t(from_ - value)) + kFixedBytes;
+    if (!room(needed_)) return;
+    from_ = value;
+    to_ = out::text(out::copy(to_, ",\""), name);
+    to_ = out::copy(to_, "\":");
+    if (!transfer<false>(ValueType(*type))) return;
   }
   if (!at_end()) return refuse(kDoesNotFit);
   if (!has_service) {

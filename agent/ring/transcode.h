@@ -48,29 +48,22 @@ class Transcoder {
     Text correlation_id, error_type, error_message;
     const char* first;  ///< a metric's value, a span's start
   };
-  struct Value {
-    ValueType type;
-    const char* at;  ///< of text: its first byte
-    size_t size;     ///< of text
-  };
   void refuse(std::string_view why) { out_.refused = why; }
   bool take(const char*& from, size_t bytes);
   template <class Size>
   bool take_text(Text& text);
-  bool take_value(Value& value);
+  bool skip(ValueType type);
   bool read_head(const Site& site, Head& head);
   bool at_end();
   void site_record(const Site& site);
   void dynamic_record(uint32_t stream);
-  void write_message(const Site& site);
+  bool write_message(const Site& site);
   void write_ids(const Head& head);
   void write_error(const Site& site, const Head& head);
-  void write_attributes(const Site& site);
-  void write_value(const Value& value);
-  void write_bare(const Value& value);
-  void write_json(const Value& value);
-  void write_text(std::string_view text);
-  bool is_text(const Value& value) const;
+  bool write_attributes(const Site& site);
+  template <bool kInText>
+  bool transfer(ValueType type);
+  void write_json(std::string_view value);
   bool room(size_t bytes);
   bool grow(size_t bytes);
   int64_t time(const char* at) const;
@@ -85,7 +78,8 @@ class Transcoder {
   ClockKind kind_ = ClockKind::realtime;
   Arena* arena_ = nullptr;
   const RingClock* clock_ = nullptr;
-  std::array<Value, 256> values_;
+  size_t needed_ = 0;  ///< what is left of the record may become so many bytes
+  std::array<const char*, 256> argument_at_;
 };
 
 }  // namespace weir::ring
