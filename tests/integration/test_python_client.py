@@ -8,7 +8,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 from agent_support import PythonTest, by_member, offered  # first: it puts the client on the path
 from harness import ALL_TO_FILE, wait_for
+from other_version import ERROR, MAGIC, OtherVersion
 import weir
+from weir.client import Client
+from weir.connection import parse_address
 from weir.metrics import BusMetrics, Registry
 
 MODES = "streams:\n  trace: {context_diff: %s, sinks: [out]}\n  log: {%s sinks: [out]}\n" \
@@ -117,6 +120,30 @@ class EverythingArrives(PythonTest):
         self.assertEqual(agent.status()["clients"]["nightly"]["gaps"], 0)
         self.wait_drained(agent)
         self.assertEqual(len(agent.records()), 3)
+
+
+class OtherVersionTest(PythonTest):
+    def test_an_agent_of_another_version_is_sent_lines(self):
+        agent = self.start(ALL_TO_FILE)
+        for answer in (ERROR, MAGIC):
+            with OtherVersion(self.path(answer), self.path("in.sock"), answer) as other:
+                client = Client(parse_address("unix:" + self.path(answer)), client_id="old-" + answer)
+                client._wake()
+                self.assertTrue(client.wait_connected(harness.DEADLINE_S), client.stats())
+                with self.assertLogs("weir.client", "WARNING"):
+                    for n in range(200):
+                        client.emit("trace", {"step_name": 5 if n == 20 else "%s %d" % (answer, n)})
+                    client.flush(harness.DEADLINE_S)
+                stats = client.stats()
+                self.assertEqual(stats["rejected"], {"bad_field": 1}, stats)
+                client.close(harness.DEADLINE_S)
+                self.assertEqual(other.refused, 1)
+                known = agent.status()["clients"]["old-" + answer]
+                self.assertEqual((known["last_seq"], known["gaps"]), (200, 0))
+        self.wait_drained(agent)
+        for answer in (ERROR, MAGIC):
+            numbers = [int(r["step_name"].split()[1]) for r in agent.records() if r["step_name"].startswith(answer)]
+            self.assertEqual(numbers, [n for n in range(200) if n != 20])
 
 
 class PolicyTest(PythonTest):

@@ -90,7 +90,7 @@ int weir_flush(unsigned timeout_ms);
 
 typedef struct weir_stats {
   size_t size;   /* of this structure: set by the caller */
-  int transport; /* 0 none, 1 frames, 2 ring */
+  int transport; /* 0 none, 1 frames, 2 ring, 3 lines */
   uint64_t rings, dropped, sent, acknowledged, rejected, connections;
 } weir_stats;
 void weir_get_stats(weir_stats* stats);

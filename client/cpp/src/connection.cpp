@@ -11,19 +11,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
-#include "client/cpp/src/json_read.h"
 #include "client/cpp/src/json_text.h"
-#include "client/cpp/src/policy.h"
 #include "proto/frames.h"
 
 namespace weir::detail {
 namespace {
 
-constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs;
-constexpr uint64_t kBackoffMin = 20 * kMs, kBackoffMax = 2 * kSecond, kAfterRefusal = 10 * kSecond;
-constexpr uint64_t kNackPause = 100 * kMs, kSilence = 100 * kMs;
-constexpr size_t kOutMax = 256 << 10, kInMax = 1 << 20;
+constexpr uint64_t kBackoffMinNs = 20'000'000, kBackoffMaxNs = 2'000'000'000, kSilenceNs = 100'000'000;
+constexpr size_t kOutMax = 256 << 10;
 
 std::string own_name() {
   char path[4096];
@@ -98,15 +95,16 @@ void Connection::connect() {
   }
   process_.shared.socket = fd_;
   in_.clear();
-  out_.assign(frames::kMagic);
+  lines_ = std::exchange(lines_next_, false);
+  out_.assign(lines_ ? "" : frames::kMagic);
   out_sent_ = 0;
-  magic_read_ = false;
+  magic_read_ = lines_;
   say_hello();
 }
 
 void Connection::say_hello() {
-  std::string exe = own_name(),
-              hello = "{\"proto\":[1,0],\"min\":1,\"client_id\":\"" + client_id_ + "\",\"pid\":";
+  std::string exe = own_name(), hello = lines_ ? "{\"weir\":\"hello\"," : "{";
+  hello.append("\"proto\":[1,0],\"min\":1,\"client_id\":\"").append(client_id_).append("\",\"pid\":");
   append_integer(hello, getpid());
   append_quoted(hello.append(",\"exe\":"), exe);
   const std::string service = *settings_.service ? settings_.service : exe.substr(exe.rfind('/') + 1);
@@ -115,8 +113,8 @@ void Connection::say_hello() {
   hello.append(process_.clock == ring::ClockKind::tsc ? ",\"clock\":\"tsc\"" : ",\"clock\":\"realtime\"");
   append_quoted(hello.append(",\"ack\":"), *settings_.ack ? settings_.ack : "received");
   append_integer(hello.append(",\"next_seq\":"), outbox_.oldest_seq());
-  hello.append(",\"features\":[\"ring\"]}");
-  frames::append_header(out_, frames::kHello, hello.size());
+  hello.append(lines_ ? "}\n" : ",\"features\":[\"ring\"]}");
+  if (!lines_) frames::append_header(out_, frames::kHello, hello.size());
   out_ += hello;
   state_ = State::greeted;
 }
@@ -132,7 +130,7 @@ void Connection::go_down(uint64_t pause_ns) {
   process_.arena.header->napping.store(0);
   outbox_.rewind();
   for (Ring* r = process_.rings.load(); r; r = r->next) r->state = Ring::State::fresh;
-  backoff_ns_ = backoff_ns_ ? std::min(2 * backoff_ns_, kBackoffMax) : kBackoffMin;
+  backoff_ns_ = backoff_ns_ ? std::min(2 * backoff_ns_, kBackoffMaxNs) : kBackoffMinNs;
   next_try_ns_ = monotonic_ns() + (pause_ns ? pause_ns : backoff_ns_);
 }
 
@@ -144,8 +142,8 @@ int Connection::wait_ms(uint64_t now) const {
   if (state_ == State::down || state_ == State::paused) until = std::min(until, next_try_ns_);
   if (flush_) until = std::min(until, now + kMs);
   const bool reads = state_ == State::open && !ring_feature_;
-  if (reads && now - active_ns_ < kSilence && outbox_.has_room()) until = std::min(until, now + 2 * kMs);
-  if (reads && !napping_ && now - active_ns_ >= kSilence) until = std::min(until, now + 20 * kMs);
+  if (reads && now - active_ns_ < kSilenceNs && outbox_.has_room()) until = std::min(until, now + 2 * kMs);
+  if (reads && !napping_ && now - active_ns_ >= kSilenceNs) until = std::min(until, now + 20 * kMs);
   if (rings_by_descriptor() && unread_records()) until = std::min(until, now + 10 * kMs);
   return until <= now ? 0 : int((until - now + kMs - 1) / kMs);
 }
@@ -166,7 +164,7 @@ void Connection::wake_up() {
 }
 
 void Connection::wait(uint64_t now) {
-  if (state_ == State::open && !ring_feature_ && !napping_ && now - active_ns_ >= kSilence) nap();
+  if (state_ == State::open && !ring_feature_ && !napping_ && now - active_ns_ >= kSilenceNs) nap();
   const short writes = out_sent_ < out_.size() ? POLLOUT : 0;
   pollfd all[3] = {{process_.wake, POLLIN, 0},
                    {fd_, short(POLLIN | writes), 0},
@@ -177,88 +175,6 @@ void Connection::wait(uint64_t now) {
     wake_up();
     active_ns_ = monotonic_ns();
   }
-}
-
-// --- what the agent says
-// ----------------------------------------------------------------------------------------
-
-void Connection::read_socket() {
-  char bytes[16384];
-  while (fd_ >= 0) {
-    const ssize_t n = recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n <= 0) return go_down(0);
-    in_.append(bytes, size_t(n));
-    while (fd_ >= 0 && take_frame()) {
-    }
-  }
-}
-
-bool Connection::take_frame() {
-  if (!magic_read_) {
-    if (in_.size() < frames::kMagic.size()) return false;
-    if (in_.compare(0, frames::kMagic.size(), frames::kMagic) != 0) return go_down(kAfterRefusal), false;
-    in_.erase(0, frames::kMagic.size());
-    magic_read_ = true;
-  }
-  if (in_.size() < frames::kHeaderBytes) return false;
-  const uint32_t length = frames::load<uint32_t>(in_.data());
-  if (length > kInMax) return go_down(kAfterRefusal), false;
-  if (in_.size() < frames::kHeaderBytes + length) return false;
-  const std::string frame = in_.substr(0, frames::kHeaderBytes + length);
-  in_.erase(0, frame.size());
-  const std::string_view payload = std::string_view(frame).substr(frames::kHeaderBytes);
-  const uint8_t type = uint8_t(frame[4]);
-  if ((frame[5] & frames::kCritical) && type > frames::kReject) return go_down(kAfterRefusal), false;
-  take(type, payload);
-  return true;
-}
-
-void Connection::take(uint8_t type, std::string_view payload) {
-  Shared& shared = process_.shared;
-  const uint64_t seq = payload.size() >= 8 ? frames::load<uint64_t>(payload.data()) : 0;
-  switch (type) {
-    case frames::kWelcome:
-      return take_welcome(payload);
-    case frames::kRing:
-      return take_ring_answer(payload);
-    case frames::kPolicy:
-      return set_policy(parse_policy(payload));
-    case frames::kAck:
-      shared.acknowledged += outbox_.acknowledge(seq);
-      return;
-    case frames::kReject:
-      ++shared.rejected;
-      return;
-    case frames::kNack:
-      state_ = State::paused;
-      outbox_.rewind();
-      next_try_ns_ = monotonic_ns() + kNackPause;
-      return;
-    case frames::kBye:
-    case frames::kError:
-      return go_down(kAfterRefusal);
-    default:
-      return;
-  }
-}
-
-void Connection::take_welcome(std::string_view json) {
-  Shared& shared = process_.shared;
-  set_policy(parse_policy(json_member(json, "policy")));
-  record_bytes_max_ =
-      json_number(json_member(json_member(json, "limits"), "record_bytes_max"), record_bytes_max_);
-  shared.acknowledged += outbox_.acknowledge(json_number(json_member(json, "last_seq"), 0));
-  outbox_.rewind();
-  ring_feature_ = false;
-  for (const std::string_view feature : json_elements(json_member(json, "features")))
-    ring_feature_ = ring_feature_ || (address_.unix_socket && json_string(feature) == "ring");
-  state_ = State::open;
-  backoff_ns_ = 0;
-  ++shared.connections;
-  shared.transport = ring_feature_ ? Transport::ring : Transport::frames;
-  tell_drops();
 }
 
 // --- what is sent
@@ -272,7 +188,8 @@ void Connection::send() {
       out_sent_ = 0;
     }
     uint64_t records = 0;
-    while (state_ == State::open && out_.size() < kOutMax && outbox_.next_frame(out_, keeps_, records))
+    while (state_ == State::open && out_.size() < kOutMax &&
+           outbox_.next_batch(out_, !lines_, keeps_, records))
       process_.shared.sent += records;
     if (out_.empty()) return;
     const ssize_t n =
@@ -284,8 +201,9 @@ void Connection::send() {
   }
 }
 
-/// Of rings that the agent reads it knows itself what they dropped.
+/// Of rings that the agent reads it knows itself what they dropped. Lines have no word for it.
 void Connection::tell_drops() {
+  if (lines_) return;
   const uint64_t lost = process_.lost.load();
   uint64_t count = lost - lost_reported_;
   lost_reported_ = lost;

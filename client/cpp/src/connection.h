@@ -1,6 +1,7 @@
 #pragma once
 // The connection to the agent, on a thread of its own: finds the agent, hands it the rings or sends their
-// records as frames, and goes on when it comes back (proto/WIRE.md, proto/RING.md).
+// records as frames, and goes on when it comes back (proto/WIRE.md, proto/RING.md). An agent of another
+// version of frames is sent lines.
 //
 // Life: down -> (dial) -> greeted (magic and HELLO are sent) -> open (WELCOME came) -> down. In `paused`,
 // after a NACK, HELLO is said anew at `next_try`. One turn() sends what can be sent, then waits for the
@@ -35,10 +36,16 @@ class Connection {
   void nap();
   void wake_up();
 
+  // What the agent says (answers.cpp).
   void read_socket();
+  bool take_magic();
   bool take_frame();
+  bool take_line();
   void take(uint8_t type, std::string_view payload);
+  void take_word(std::string_view line);
   void take_welcome(std::string_view json);
+  void take_nack();
+  void take_error(std::string_view reason);
   void take_ring_answer(std::string_view payload);
 
   bool rings_by_descriptor() const { return state_ == State::open && ring_feature_; }
@@ -66,6 +73,7 @@ class Connection {
   int fd_ = -1;
   uint64_t next_try_ns_ = 0, backoff_ns_ = 0;
   bool ring_feature_ = false, magic_read_ = false, base_attached_ = false;
+  bool lines_ = false, lines_next_ = false;  ///< this connection, the next one, speaks lines
   uint64_t record_bytes_max_ = 256 << 10;
   std::string in_, out_;
   size_t out_sent_ = 0;
@@ -80,6 +88,8 @@ class Connection {
   uint64_t flush_ = 0;  ///< the one that is going on; 0: none
   uint64_t flush_seq_ = 0;
   uint64_t turn_time_ns_ = 0;
+
+  static constexpr uint64_t kMs = 1'000'000, kSecond = 1000 * kMs, kAfterRefusal = 10 * kSecond;
 };
 
 }  // namespace weir::detail

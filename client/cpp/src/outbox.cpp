@@ -25,11 +25,13 @@ uint64_t Outbox::acknowledge(uint64_t seq) {
   return newly;
 }
 
-bool Outbox::next_frame(std::string& out, bool keep, uint64_t& records) {
+bool Outbox::next_batch(std::string& out, bool framed, bool keep, uint64_t& records) {
   if (sent_ == batches_.size()) return false;
   const Batch& b = batches_[sent_];
-  frames::append_header(out, frames::kRecJson, sizeof(uint64_t) + b.lines.size());
-  frames::append(out, b.first_seq);
+  if (framed) {
+    frames::append_header(out, frames::kRecJson, sizeof(uint64_t) + b.lines.size());
+    frames::append(out, b.first_seq);
+  }
   out += b.lines;
   records = b.last_seq - b.first_seq + 1;
   ++sent_;

@@ -18,8 +18,9 @@ class Outbox {
   uint64_t acknowledge(uint64_t seq);
   /// All that is kept is to be sent again.
   void rewind() { sent_ = 0; }
-  /// Appends the next REC_JSON frame; false: all are sent. `keep`: until it is acknowledged.
-  bool next_frame(std::string& out, bool keep, uint64_t& records);
+  /// Appends the next records, as a REC_JSON frame (`framed`) or as lines; false: all are sent. `keep`: until
+  /// they are acknowledged.
+  bool next_batch(std::string& out, bool framed, bool keep, uint64_t& records);
 
   uint64_t next_seq() const { return next_seq_; }
   /// Number of the oldest record that is kept, or of the next one.

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import os
 import socket
+from types import ModuleType
 from typing import List, NamedTuple, Optional, Union
 
-from .frames import Frame, Reader
+from .frames import Frame
 
 CONNECT_TIMEOUT_S = 1.0
 READ_BYTES = 65536
@@ -52,11 +53,12 @@ def default_address() -> Optional[Address]:
 
 
 class Connection:
-    """One connected socket. Every method may raise OSError: the connection is lost then, and the caller closes it."""
+    """One connected socket, on which `speech` is spoken: frames or lines. Every method may raise OSError: the connection is lost then, and the caller closes it."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, speech: ModuleType) -> None:
         self._out: Union[bytes, memoryview] = b""
-        self._reader = Reader()
+        self.speech = speech
+        self._reader = speech.Reader()
         self.socket = _connect(address)
 
     def fileno(self) -> int:

@@ -25,6 +25,10 @@ class ProtocolError(Exception):
     """The other side is no agent, or one that speaks something else: the connection is of no use."""
 
 
+class OtherVersion(ProtocolError):
+    """An agent that speaks another version of frames; every version takes lines."""
+
+
 class Frame(NamedTuple):
     kind: int
     payload: bytes
@@ -46,6 +50,14 @@ def records(first_seq: int, lines: bytes) -> bytes:
 
 def drops(count: int, why: str) -> bytes:
     return pack(DROPS, _U64.pack(count) + why.encode()[:1024])
+
+
+def sync() -> bytes:
+    return pack(SYNC, b"drops")
+
+
+def bye() -> bytes:
+    return pack(BYE)
 
 
 def unpack_ack(payload: bytes) -> int:
@@ -88,6 +100,8 @@ class Reader:
         if not self._magic_read:
             have = bytes(self._buffer[:len(MAGIC)])
             if not MAGIC.startswith(have):
+                if have[:4] == MAGIC[:4]:
+                    raise OtherVersion("an agent that speaks version %d of frames" % have[4])
                 raise ProtocolError("not an agent: its first bytes are %r" % have)
             if len(have) < len(MAGIC):
                 return out

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from . import frames
+from . import frames, lines
 from .connection import Connection
 from .encode import log_line
 from .policy import Policy
@@ -64,6 +64,7 @@ class Sender:
         self.welcomed = False
         self._broken: Optional[OSError] = None  # met by send_now()
         self.connects = 0
+        self._lines_next = False  # the agent refused frames: it is sent lines
         self.granted: Optional[str] = None
         self.last_error: Optional[str] = None
         self.rejected: Dict[str, int] = {}
@@ -276,14 +277,22 @@ class Sender:
                 raise TimeoutError("no WELCOME in %d s" % HANDSHAKE_S)
             else:
                 connection.flush()
+        except frames.OtherVersion as error:
+            self._speak_lines(str(error))
         except (OSError, frames.ProtocolError) as error:
             self._lost(error)
         self._finish_waiting()
 
+    def _speak_lines(self, why: str) -> None:
+        """On the next connection, at once; the one after that tries frames again."""
+        self.last_error, self._lines_next = why, True
+        self._disconnect(0.0)
+
     def _connect(self, now: float) -> None:
         client = self._client
         assert client.address is not None
-        self.connection = Connection(client.address)
+        speech, self._lines_next = lines if self._lines_next else frames, False
+        self.connection = Connection(client.address, speech)
         self.welcomed, self._connected_at, self._drops_in_flight = False, now, 0
         self.window.rewind()
         fields: Dict[str, Any] = {"client_id": client.client_id, "ack": client.ack, "pid": os.getpid()}
@@ -291,7 +300,7 @@ class Sender:
             fields["service"] = client.service
         if self._numbered:
             fields["next_seq"] = self.window.next_seq()
-        self.connection.send(frames.hello(fields))
+        self.connection.send(speech.hello(fields))
 
     def _send_batches(self, connection: Connection) -> None:
         window = self.window
@@ -299,11 +308,11 @@ class Sender:
             batch = window.next_to_send()
             if batch is None:
                 return
-            if len(batch.lines) + 8 > self.payload_bytes_max:  # an agent with a smaller limit than the one before
+            if len(batch.lines) + 8 > self.payload_bytes_max and connection.speech is frames:  # an agent with a smaller limit than the one before
                 self._client.drop("too_long", batch.records)
                 self._discard(batch.first)
                 continue
-            connection.send(frames.records(window.offset + batch.first, batch.lines))
+            connection.send(connection.speech.records(window.offset + batch.first, batch.lines))
 
     def _discard(self, first: int) -> None:
         """The batch that was just taken: its numbers never come, the agent counts them as a gap."""
@@ -321,7 +330,7 @@ class Sender:
         if count > 0:
             self._drops_in_flight = count
             why = ", ".join("%s %d" % item for item in sorted(by_reason.items()) if item[1])
-            connection.send(frames.drops(count, "in all: " + why) + frames.pack(frames.SYNC, b"drops"))
+            connection.send(connection.speech.drops(count, "in all: " + why) + connection.speech.sync())
 
     def _lost(self, error: BaseException) -> None:
         self.last_error = "%s: %s" % (type(error).__name__, error)
@@ -356,6 +365,8 @@ class Sender:
             seq, reason, text = frames.unpack_refusal(payload)
             self.last_error = "nack %d: %s %s" % (seq, reason, text)
             self._disconnect(NACK_PAUSE_S)
+        elif kind == frames.ERROR and payload.startswith(b"bad_version"):
+            self._speak_lines(payload.decode("utf-8", "replace"))
         elif kind in (frames.BYE, frames.ERROR):
             self.last_error = payload.decode("utf-8", "replace") or "bye"
             self._client.say("the agent ended the connection: %s", self.last_error)
@@ -423,7 +434,7 @@ class Sender:
         if connection is not None:
             try:
                 if self.welcomed and not connection.pending:
-                    connection.send(frames.pack(frames.BYE))
+                    connection.send(connection.speech.bye())
                     connection.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # it is gone already

@@ -76,7 +76,7 @@ int fork_and_log(long count) {
 
 void print_stats() {
   const weir::Stats s = weir::stats();
-  const char* const names[] = {"none", "frames", "ring"};
+  const char* const names[] = {"none", "frames", "ring", "lines"};
   std::printf(
       "{\"transport\":\"%s\",\"rings\":%lu,\"dropped\":%lu,\"sent\":%lu,\"acknowledged\":%lu,\"rejected\":%"
       "lu,"

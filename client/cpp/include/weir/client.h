@@ -16,13 +16,13 @@ struct Options {
   uint64_t ring_bytes = 256 << 10;  ///< of each thread: a power of two, 64 KiB to 16 MiB
 };
 
-enum class Transport { none, frames, ring };
+enum class Transport { none, frames, ring, lines };
 
 struct Stats {
-  Transport transport = Transport::none;  ///< none: the agent is away
+  Transport transport = Transport::none;  ///< none: the agent is away; lines: it is of another version
   uint64_t rings = 0;                     ///< threads that have written, and are not let go of yet
   uint64_t dropped = 0;                   ///< records that found no room, in all
-  uint64_t sent = 0, acknowledged = 0;    ///< records of frames; the agent reads rings itself
+  uint64_t sent = 0, acknowledged = 0;    ///< records of frames and lines; rings the agent reads itself
   uint64_t rejected = 0;                  ///< refused by the agent
   uint64_t connections = 0;               ///< how often the agent has answered
 };
