@@ -42,6 +42,51 @@ class Rings(harness.AgentTest):
         self.assertEqual(seen[0], seen[1])
         self.assertEqual([len(r["attributes"]["text"]) for r in seen[0] if r.get("message", "").startswith("site ")], list(range(40)))
 
+    def test_under_pressure_a_thread_goes_on_with_a_bigger_ring(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("count 7")
+        driver.do("log 1")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        agent.signal(signal.SIGSTOP)
+        driver.do("log 100000")
+        small = 100001 - driver.stats()["dropped"]
+
+        def changed():
+            driver.do("log 1")
+            return driver.stats()["rings"] > 2  # the connection's thread has one, for the counter
+        harness.wait_for(changed, "another ring")
+        driver.do("count 5")
+        dropped = driver.stats()["dropped"]
+        driver.do("log 100000")
+        self.assertGreater(100000 - (driver.stats()["dropped"] - dropped), 3 * small)
+        agent.signal(signal.SIGCONT)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        self.all_delivered(agent)
+        seen = cpp_client.numbers(agent)
+        self.assertEqual(seen, sorted(set(seen)))
+        driver.do("log 1")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        self.assertEqual(sum(r["value"] for r in agent.records() if r["stream"] == "telemetry"), 12)
+        driver.end()
+
+    def test_a_record_that_is_worth_it_waits_for_room(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        driver = self.driver()
+        driver.do("log 1")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        agent.signal(signal.SIGSTOP)
+        driver.do("log 10000")
+        dropped = driver.stats()["dropped"]
+        self.assertGreaterEqual(int(driver.do("patient 20")), 20 * 900)
+        self.assertEqual(driver.stats()["dropped"], dropped + 20)
+        agent.signal(signal.SIGCONT)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        dropped = driver.stats()["dropped"]
+        driver.do("patient 200000")
+        self.assertLess(driver.stats()["dropped"] - dropped, 100000)
+        driver.end()
+
     def test_what_a_program_wrote_last_arrives_without_a_flush(self):
         agent = self.start(harness.ALL_TO_FILE)
         driver = self.driver()

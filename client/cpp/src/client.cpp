@@ -40,6 +40,9 @@ bool flush(std::chrono::milliseconds timeout) noexcept {
   return !process.ready.load(std::memory_order_acquire) || wait_for_flush(timeout);
 }
 
+WaitForRoom::WaitForRoom() noexcept { ++thread.waits; }
+WaitForRoom::~WaitForRoom() { --thread.waits; }
+
 Stats stats() noexcept {
   const Lock lock(process.rings_lock);
   const Shared& shared = process.shared;

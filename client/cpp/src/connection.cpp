@@ -71,6 +71,7 @@ void Connection::turn() {
   take_settings();
   if (turn_time_ns_ >= counters_at_ns_) {
     write_counters();
+    make_bigger_rings();
     counters_at_ns_ = turn_time_ns_ + kSecond;
     if (state_ == State::open) tell_drops();
   }

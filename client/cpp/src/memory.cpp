@@ -85,9 +85,18 @@ Ring* make_ring(uint64_t capacity, ring::ClockKind clock) noexcept {
 }
 
 void free_ring(Ring* ring) noexcept {
+  if (Ring* const bigger = ring->bigger.load(std::memory_order_acquire)) free_ring(bigger);
   munmap(ring->header, ring::kHeaderBytes + 2 * ring->capacity);
   if (ring->fd >= 0) close(ring->fd);
   munmap(ring, sizeof(Ring));
+}
+
+Ring* forget_parents_ring(Ring* ring) noexcept {
+  Ring* const next = ring->next;
+  if (Ring* const bigger = ring->bigger.load(std::memory_order_relaxed)) forget_parents_ring(bigger);
+  if (ring->fd >= 0) close(ring->fd);
+  munmap(ring, sizeof(Ring));
+  return next;
 }
 
 Arena make_arena(const Arena* from) noexcept {

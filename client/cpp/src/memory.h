@@ -11,7 +11,10 @@ struct Ring {
   ring::RingHeader* header = nullptr;
   char* data = nullptr;
   uint64_t capacity = 0;
-  int fd = -1;  ///< -1: memory that the agent cannot get
+  int fd = -1;                         ///< -1: memory that the agent cannot get
+  std::atomic<Ring*> bigger{nullptr};  ///< made by the connection's thread, for its thread to go on with
+  Ring* first = nullptr;           ///< its thread's, whose shapes and cells it goes on with; null: this one
+  std::atomic<bool> in_use{true};  ///< shapes and cells, by its thread: not to be freed
   // The connection's thread only:
   enum class State { fresh, asked, attached, refused } state = State::fresh;
   uint64_t read = 0;              ///< bytes, when it sends the records itself
@@ -24,7 +27,9 @@ struct Ring {
 
 /// Null: no memory, or no descriptor left.
 Ring* make_ring(uint64_t capacity, ring::ClockKind clock) noexcept;
-void free_ring(Ring* ring) noexcept;
+void free_ring(Ring* ring) noexcept;  ///< and the bigger one that nobody has gone on with
+/// In the child of a fork, where its mapping has not come along. Returns the next one.
+Ring* forget_parents_ring(Ring* ring) noexcept;
 
 struct Arena {
   ring::ArenaHeader* header = nullptr;

@@ -27,8 +27,10 @@ constexpr std::chrono::milliseconds kAtEnd{500};
 /// What the thread has of its ring; the ids that its records carry stay.
 void forget_ring(Thread& t) {
   const Context context = t.context;
+  const uint32_t waits = t.waits;
   t = Thread{};
   t.context = context;
+  t.waits = waits;
 }
 
 void thread_ends(void* ring_of_it) {
@@ -42,10 +44,12 @@ void thread_ends(void* ring_of_it) {
   t.cells = nullptr;
   {
     const Lock lock(process.rings_lock);
+    Ring& first = mine->first ? *mine->first : *mine;
     for (Counter* c = process.counters.load(); c; c = CounterAccess::next(*c)) {
-      std::atomic<uint64_t>& cell = mine->cells[CounterAccess::index(*c)];
+      std::atomic<uint64_t>& cell = first.cells[CounterAccess::index(*c)];
       CounterAccess::shared(*c).fetch_add(cell.exchange(0));
     }
+    first.in_use = false;
   }
   forget_ring(t);
   mine->header->closed.store(1, std::memory_order_release);
@@ -66,12 +70,7 @@ void after_fork_in_parent() {
 
 /// The child's first record makes everything anew; its sites keep their ids.
 void after_fork_in_child() {
-  for (Ring* ring = process.rings.exchange(nullptr); ring;) {
-    Ring* const next = ring->next;
-    if (ring->fd >= 0) close(ring->fd);  // its mapping did not come along
-    munmap(ring, sizeof *ring);
-    ring = next;
-  }
+  for (Ring* ring = process.rings.exchange(nullptr); ring;) ring = forget_parents_ring(ring);
   for (std::atomic<int>* fd : {&process.doorbell, &process.wake, &process.shared.socket})
     if (const int old = fd->exchange(-1); old >= 0) close(old);
   process.rings_count = 0;
@@ -140,16 +139,77 @@ bool process_is_ready() {
   return process.ready.load(std::memory_order_relaxed);
 }
 
-Ring* new_ring() {
-  if (!process_is_ready() || process.rings_count.load() >= kRingsMax) return nullptr;
-  const uint64_t wanted = __atomic_load_n(&process.settings.ring_bytes, __ATOMIC_RELAXED);
-  Ring* const made = make_ring(wanted ? wanted : ring::kCapacityDefault, process.clock);
-  if (!made) return nullptr;
+void list(Ring* made) {
   ++process.rings_count;
   made->next = process.rings.load(std::memory_order_relaxed);
   while (!process.rings.compare_exchange_weak(made->next, made, std::memory_order_acq_rel)) {
   }
+}
+
+Ring* new_ring() {
+  if (!process_is_ready() || process.rings_count.load() >= kRingsMax) return nullptr;
+  const uint64_t wanted = __atomic_load_n(&process.settings.ring_bytes, __ATOMIC_RELAXED);
+  Ring* const made = make_ring(wanted ? wanted : ring::kCapacityDefault, process.clock);
+  if (made) list(made);
   return made;
+}
+
+void use_ring(Thread& t, Ring* ring) {
+  t.head = 0;
+  t.mask = ring->capacity - 1;
+  t.reserved = ring->capacity / 8;
+  t.limit = ring->capacity - t.reserved;
+  t.record_bytes_max = uint32_t(ring->capacity / 4);
+  t.header = ring->header;
+  t.napping = &process.arena.header->napping;
+  t.ring = ring;
+  t.tsc = process.clock == ring::ClockKind::tsc;
+  t.data = ring->data;
+  wake_connection();
+}
+
+/// Under pressure: on with a bigger ring, once there is one. What is in the old one is read from there; its
+/// cells and shapes stay the thread's, which a signal handler may have interrupted at work with them.
+bool change_ring(Thread& t) {
+  Ring* const old = t.ring;
+  // Not waited for: a signal handler may be here, in the midst of what holds it.
+  if (!old->bigger.load(std::memory_order_relaxed) || pthread_mutex_trylock(&process.rings_lock) != 0)
+    return false;
+  Ring* const next = old->bigger.exchange(nullptr, std::memory_order_acquire);
+  if (next && pthread_setspecific(process.key, next) == 0) {
+    next->first = old->first ? old->first : old;
+    next->in_use = false;
+    next->header->tid = old->header->tid;
+    list(next);
+    use_ring(t, next);
+    old->header->closed.store(1, std::memory_order_release);
+  } else if (next) {
+    free_ring(next);
+  }
+  pthread_mutex_unlock(&process.rings_lock);
+  return t.ring == next;
+}
+
+bool has_room(Thread& t, size_t bytes, bool important) {
+  const uint64_t tail = t.header->tail.load(std::memory_order_acquire), capacity = t.mask + 1;
+  if (t.head - tail <= capacity) t.limit = tail + capacity - t.reserved;  // else it is nonsense
+  return t.head + bytes <= t.limit + (important ? t.reserved : 0);
+}
+
+/// WaitForRoom. Not for an agent that is away.
+bool wait_for_room(Thread& t, size_t bytes, bool important) {
+  constexpr uint64_t kMostNs = 1'000'000, kNapNs = 50'000;
+  const int saved = errno;
+  const uint64_t until = monotonic_ns() + kMostNs - kNapNs;
+  bool found = false;
+  while (!found && process.shared.transport.load() != Transport::none && monotonic_ns() < until) {
+    if (t.napping->load(std::memory_order_relaxed)) ring_doorbell();
+    const timespec nap{0, long(kNapNs)};
+    nanosleep(&nap, nullptr);
+    found = has_room(t, bytes, important);
+  }
+  errno = saved;
+  return found;
 }
 
 }  // namespace
@@ -189,23 +249,13 @@ bool open_ring(Thread& t) noexcept {
   if (now < t.retry_clock_ns) return false;
   Ring* const made = new_ring();
   if (!made || pthread_setspecific(process.key, made) != 0) {
-    if (made) made->header->closed.store(1);
+    if (made) made->in_use = false, made->header->closed.store(1);
     t.retry_clock_ns = now + kRetryNs;
     return false;
   }
-  t.head = 0;
-  t.mask = made->capacity - 1;
-  t.reserved = made->capacity / 8;
-  t.limit = made->capacity - t.reserved;
-  t.record_bytes_max = uint32_t(made->capacity / 4);
-  t.header = made->header;
-  t.napping = &process.arena.header->napping;
   t.cells = made->cells;
   t.shapes = made->shapes;
-  t.ring = made;
-  t.tsc = process.clock == ring::ClockKind::tsc;
-  t.data = made->data;
-  wake_connection();
+  use_ring(t, made);
   return true;
 }
 
@@ -214,9 +264,8 @@ void count_drop(Thread& t) noexcept {
 }
 
 bool make_room(Thread& t, size_t bytes, bool important) noexcept {
-  const uint64_t tail = t.header->tail.load(std::memory_order_acquire), capacity = t.mask + 1;
-  if (t.head - tail <= capacity) t.limit = tail + capacity - t.reserved;  // else it is nonsense
-  if (t.head + bytes <= t.limit + (important ? t.reserved : 0)) return true;
+  if (has_room(t, bytes, important) || change_ring(t)) return true;
+  if (t.waits && wait_for_room(t, bytes, important)) return true;
   count_drop(t);
   if (t.napping->load(std::memory_order_relaxed)) ring_doorbell();
   return false;

@@ -19,6 +19,7 @@ struct CounterAccess {
 
 namespace detail {
 
+inline constexpr uint64_t kCapacityUnderPressure = 1 << 20;
 inline constexpr uint32_t kRingsMax = 1024;
 inline constexpr uint32_t kWaitingRingsMax = 64;  ///< of threads that have ended, while the agent is away
 inline constexpr size_t kShapesMax = 4096;        ///< of spans; a power of two
@@ -82,6 +83,8 @@ bool wait_for_flush(std::chrono::milliseconds timeout);
 /// A record for each counter that has gone up, in the calling thread's ring. What finds no room stays for the
 /// next time.
 void write_counters() noexcept;
+/// For each thread whose records found no room: a bigger ring to go on with. The connection's thread.
+void make_bigger_rings() noexcept;
 /// Frees rings that are closed and drained; of those that wait for an agent the oldest, when they are too
 /// many. The connection's thread.
 void free_finished_rings() noexcept;

@@ -46,6 +46,16 @@ void write_counters() noexcept {
   }
 }
 
+void make_bigger_rings() noexcept {
+  for (Ring* r = process.rings.load(std::memory_order_acquire); r; r = r->next) {
+    const ring::RingHeader& h = *r->header;
+    if (r->capacity != ring::kCapacityDefault || !h.dropped.load(std::memory_order_relaxed) ||
+        h.closed.load(std::memory_order_relaxed) || r->bigger.load(std::memory_order_relaxed))
+      continue;
+    r->bigger.store(make_ring(kCapacityUnderPressure, process.clock), std::memory_order_release);
+  }
+}
+
 void free_finished_rings() noexcept {
   const Lock lock(process.rings_lock);
   uint32_t waiting = 0;
@@ -57,7 +67,7 @@ void free_finished_rings() noexcept {
     const bool closed = h.closed.load(std::memory_order_acquire);
     const bool drained = h.tail.load(std::memory_order_relaxed) == h.head.load(std::memory_order_relaxed);
     const bool ours = ring->state != Ring::State::attached && ring->state != Ring::State::asked;
-    if (closed && (drained || (ours && ++waiting > kWaitingRingsMax))) {
+    if (closed && !ring->in_use && (drained || (ours && ++waiting > kWaitingRingsMax))) {
       before->next = ring->next;
       let_go(ring);
     } else {

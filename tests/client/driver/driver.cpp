@@ -1,6 +1,7 @@
 // A program with the native client that does what its standard input says, for
 // tests/integration/test_cpp_*.py. Each line: a command and numbers; each is answered by one line.
 //   log N           N logs {n}, numbered on        -> ok
+//   patient N       the same, waiting for room     -> microseconds it took
 //   spans N         N failed spans                 -> ok
 //   lengths N       four records for each length of text from 0 to N - 1 -> ok
 //   threads T N     T threads, each logs N         -> ok
@@ -62,6 +63,13 @@ long p999_us(long count) {
   return took[size_t(double(took.size() - 1) * 0.999)];
 }
 
+long patient_us(long count) {
+  const weir::WaitForRoom wait;
+  const auto begin = std::chrono::steady_clock::now();
+  log_some(count);
+  return long((std::chrono::steady_clock::now() - begin).count() / 1000);
+}
+
 int fork_and_log(long count) {
   const pid_t child = fork();
   if (child == 0) {
@@ -90,6 +98,7 @@ void obey(const char* what, long a, long b) {
   if (command == "flush") return void(std::puts(weir::flush(std::chrono::milliseconds(a)) ? "done" : "late"));
   if (command == "stats") return print_stats();
   if (command == "time") return void(std::printf("%ld\n", p999_us(a)));
+  if (command == "patient") return void(std::printf("%ld\n", patient_us(a)));
   if (command == "fork") return void(std::printf("%d\n", fork_and_log(a)));
   if (command == "log") log_some(a);
   if (command == "lengths") lengths(size_t(a));

@@ -12,8 +12,9 @@ struct Options {
   /// unix:PATH (or a path alone), tcp:HOST:PORT. Empty: $WEIR_ADDRESS, $WEIR_SOCKET, else the agent's default
   /// place.
   std::string address;
-  std::string ack = "received";     ///< none, received, buffered or durable: when frames count as delivered
-  uint64_t ring_bytes = 256 << 10;  ///< of each thread: a power of two, 64 KiB to 16 MiB
+  std::string ack = "received";  ///< none, received, buffered or durable: when frames count as delivered
+  /// Of each thread: a power of two, 64 KiB to 16 MiB. 256 KiB become 1 MiB where records found no room.
+  uint64_t ring_bytes = 256 << 10;
 };
 
 enum class Transport { none, frames, ring, lines };
@@ -37,5 +38,16 @@ void configure(const Options& options) noexcept;
 bool flush(std::chrono::milliseconds timeout) noexcept;
 
 Stats stats() noexcept;
+
+/// While one lives, each record of its thread that finds no room waits for it, at most 1 ms, before it is
+/// dropped: for what is worth that. An agent that is away is not waited for. Destroyed by the thread that
+/// made it.
+class WaitForRoom {
+ public:
+  WaitForRoom() noexcept;
+  ~WaitForRoom();
+  WaitForRoom(const WaitForRoom&) = delete;
+  WaitForRoom& operator=(const WaitForRoom&) = delete;
+};
 
 }  // namespace weir

@@ -56,6 +56,7 @@ struct Thread {
   uint64_t retry_clock_ns;  ///< no new ring is tried before
   Ring* ring;
   bool tsc;
+  uint32_t waits;  ///< WaitForRoom that live
   Context context;
 };
 extern __thread Thread thread __attribute__((tls_model("initial-exec")));
