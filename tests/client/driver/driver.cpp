@@ -9,6 +9,7 @@
 //   flush MS        -> done | late
 //   stats           -> JSON
 //   time N          N logs, each timed -> the p99.9 in microseconds
+//   paced N NS      N logs, one every NS ns        -> p50, p99, p99.9 of the calls in nanoseconds
 //   fork N          the child logs N and ends      -> its exit code
 //   forever         logs on and on, told of each on standard output: `N`
 #include <sys/wait.h>
@@ -52,15 +53,27 @@ void threads(long count, long each) {
   for (auto& t : all) t.join();
 }
 
-long p999_us(long count) {
-  std::vector<long> took;
-  for (long i = 0; i < count; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
+/// Of `count` logs, one every `pace_ns`: what each took, in nanoseconds, sorted.
+std::vector<long> timed(long count, long pace_ns) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<long> took(size_t(count), 0);
+  auto due = Clock::now();
+  for (long& ns : took) {
+    auto begin = Clock::now();
+    while (begin < due) begin = Clock::now();
     log_some(1);
-    took.push_back(long((std::chrono::steady_clock::now() - begin).count() / 1000));
+    ns = long((Clock::now() - begin).count());
+    due += std::chrono::nanoseconds(pace_ns);
   }
   std::sort(took.begin(), took.end());
-  return took[size_t(double(took.size() - 1) * 0.999)];
+  return took;
+}
+
+long quantile(const std::vector<long>& sorted, double of) { return sorted[size_t(double(sorted.size() - 1) * of)]; }
+
+void print_paced(long count, long pace_ns) {
+  const std::vector<long> took = timed(count, pace_ns);
+  std::printf("%ld %ld %ld\n", quantile(took, 0.5), quantile(took, 0.99), quantile(took, 0.999));
 }
 
 long patient_us(long count) {
@@ -97,7 +110,8 @@ void obey(const char* what, long a, long b) {
   const std::string command = what;
   if (command == "flush") return void(std::puts(weir::flush(std::chrono::milliseconds(a)) ? "done" : "late"));
   if (command == "stats") return print_stats();
-  if (command == "time") return void(std::printf("%ld\n", p999_us(a)));
+  if (command == "time") return void(std::printf("%ld\n", quantile(timed(a, 0), 0.999) / 1000));
+  if (command == "paced") return print_paced(a, b);
   if (command == "patient") return void(std::printf("%ld\n", patient_us(a)));
   if (command == "fork") return void(std::printf("%d\n", fork_and_log(a)));
   if (command == "log") log_some(a);
