@@ -20,5 +20,7 @@ struct ListeningPort {
 };
 /// Binds and listens. An error names the address and says what to do.
 Result<ListeningPort> listen_port(const std::string& scheme, const std::string& bind);
+/// What that would fail at; nobody can connect meanwhile.
+Result<void> check_port(const std::string& scheme, const std::string& bind);
 
 }  // namespace weir

@@ -140,7 +140,7 @@ class Reload(harness.AgentTest):
         code, _, body = agent.http("POST", "/v1/reload", {"drain": False, "drop_lag": False, "require_reachable": False})
         answer = json.loads(body)
         self.assertEqual((answer["result"], answer["generation"]), ("applied", 2))
-        self.assertEqual(set(answer), {"generation", "result", "errors", "components"})
+        self.assertEqual(set(answer), {"generation", "result", "config_hash", "errors", "components"})
         self.assertIn("moved", " ".join(answer["components"]))
         for component in answer["components"].values():
             self.assertTrue({"action", "result", "message"} <= set(component))
