@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "agent/core/log.h"
 #include "agent/core/thread_name.h"
@@ -58,20 +59,20 @@ ConfigWatch::~ConfigWatch() {
 void ConfigWatch::run(std::stop_token stop) {
   name_this_thread("config-watch");
   const StopSignal stopped(stop);
-  std::string seen;  // not what the configuration was read from: between that and now it may have changed
-  while (!wait(stopped, inotify_, seen.empty() ? 0 : kPollMs)) {
-    bool changed = take_events();
+  std::string seen;
+  bool first = true;  // since the start has read the files they may have changed
+  while (!wait(stopped, inotify_, first ? 0 : kPollMs)) {
+    const bool events = take_events();
     std::string now = look();
-    if (!changed && now == seen) continue;
+    if (!first && !events && now == seen) continue;
+    first = false;
     for (int i = 0; i < kQuietTriesMax; ++i) {
       if (wait(stopped, -1, kQuietMs)) return;
       const bool more = take_events();
-      if (std::string later = look(); !more && later == now)
-        break;
-      else
-        now = std::move(later);
+      const std::string before = std::exchange(now, look());
+      if (!more && now == before) break;
     }
-    seen = now;
+    seen = now;  // of before the files are read: what changes meanwhile is seen the next time
     if (all_emptied()) continue;
     inputs_ = changed_();
     watch_directories();

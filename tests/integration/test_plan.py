@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import harness
+import http_receiver
 from harness import log
 
 LISTEN = 'listen: {local: {type: unix, path: "@/in.sock"}%s}\n'
@@ -138,6 +139,25 @@ class Plan(harness.AgentTest):
         self.assertIn(reason, self.weir("reload").stderr)
         self.assertTrue(os.path.isdir(self.path("taken.sock")))
 
+    def test_a_file_that_cannot_be_is_refused_by_both(self):
+        agent = self.start(ONE)
+        self.write("plain", "")
+        os.symlink(self.path("plain"), self.path("link.jsonl"))
+        os.mkdir(self.path("directory.jsonl"))
+        for path, words in (("plain/x/b.jsonl", "[Nn]ot a directory"), ("plain/{service}.jsonl", "[Nn]ot a directory"),
+                            ("directory.jsonl", "not a regular file"), ("link.jsonl", "symbolic link")):
+            with self.subTest(path=path):
+                self.write_config(ONE.replace("a.jsonl", path))
+                done = self.plan(code=1)
+                self.assertRegex(done.stderr, r"refused: sinks\.moved: .*" + words)
+                again = self.weir("reload")
+                self.assertEqual((again.returncode, again.stderr.splitlines()[0].split(": ", 1)[1]), (1, done.stderr.strip().split("refused: ")[1]))
+        self.write_config(ONE.replace("a.jsonl", "new/er/a.jsonl"))
+        self.plan()
+        self.assertFalse(os.path.exists(self.path("new")))
+        self.assertEqual(self.weir("reload").returncode, 0)
+        self.assertEqual(agent.sink("moved")["state"], "ok")
+
     def test_over_http(self):
         agent = self.start(ONE)
         path = self.write_config(TWO, "new.yaml")
@@ -150,7 +170,7 @@ class Plan(harness.AgentTest):
         self.assertEqual(agent.http("GET", "/v1/plan")[0], 405)
 
     def test_receivers_that_do_not_answer(self):
-        agent = self.start(ONE)
+        agent = self.start(ONE, env=http_receiver.NO_PROXIES)
         unreachable = ONE.replace("sinks:\n", 'sinks:\n  up: {type: http, url: "http://127.0.0.1:1/in"}\n').replace("[keep,", "[up, keep,")
         self.write_config(unreachable)
         self.plan()
@@ -161,6 +181,11 @@ class Plan(harness.AgentTest):
         self.assertEqual(agent.status()["generation"], 1)
         self.assertEqual(self.weir("reload").returncode, 0)
         self.assertEqual(agent.status()["generation"], 2)
+        receiver = http_receiver.Receiver(self)
+        self.write_config(unreachable.replace("127.0.0.1:1/", "127.0.0.1:%d/" % receiver.port))
+        self.plan("--require-reachable")
+        self.assertEqual(self.weir("reload", "--require-reachable").returncode, 0)
+        self.assertEqual(receiver.requests, [], "connected to, and nothing sent")
 
 
 class Terminal(harness.AgentTest):
