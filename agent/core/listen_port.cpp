@@ -38,11 +38,11 @@ Result<int> bind_port(const std::string& scheme, const std::string& text, bool l
 
 }  // namespace
 
-Result<HostPort> split_address(const std::string& text) {
+Result<ListenAddress> split_address(const std::string& text) {
   size_t colon = text.rfind(':');
   if (colon == text.npos || colon == 0 || colon + 1 == text.size())
     return fail("must be HOST:PORT, as 127.0.0.1:4320 or [::1]:4320");
-  HostPort out{text.substr(0, colon), text.substr(colon + 1)};
+  ListenAddress out{text.substr(0, colon), text.substr(colon + 1)};
   if (out.host.front() == '[' && out.host.back() == ']')
     out.host = out.host.substr(1, out.host.size() - 2);
   else if (out.host.find(':') != text.npos)
