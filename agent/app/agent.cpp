@@ -15,8 +15,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <thread>
 
+#include "agent/app/config_watch.h"
 #include "agent/app/control_server.h"
 #include "agent/app/make_journal.h"
 #include "agent/app/reloader.h"
@@ -146,7 +148,8 @@ class Watchdog {
   std::jthread thread_;
 };
 
-int run(const Config& config, const AgentOptions& options) {
+int run(const LoadedConfig& loaded, const AgentOptions& options) {
+  const Config& config = *loaded.config;
   const Clock& clock = system_clock();
   auto journal = make_journal(config, system_io(), clock);
   if (!journal) {
@@ -156,7 +159,7 @@ int run(const Config& config, const AgentOptions& options) {
   Topology topology(config, std::move(*journal), clock, system_io());
   Reloader reloader(topology, options.config, clock);
   asio::io_context main_io{1};  // its coroutines read the journal: it goes first
-  if (auto started = reloader.start(config); !started) {
+  if (auto started = reloader.start(loaded); !started) {
     std::fprintf(stderr, "weir: %s\n", started.error().message.c_str());
     return kExitFailure;
   }
@@ -172,6 +175,8 @@ int run(const Config& config, const AgentOptions& options) {
       return kExitFailure;
     }
     Signals signals(main_io, reloader, topology);
+    std::optional<ConfigWatch> watch;
+    if (options.watch) watch.emplace(loaded.inputs, [&reloader] { return reloader.look(); });
     say_ready(topology, metrics, options.ready_fd);
     {
       Watchdog watchdog(topology);
@@ -217,7 +222,7 @@ int run_agent(AgentOptions options) {
     return kExitFailure;
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (RLIMIT_FSIZE) is an error of that write
-  int code = run(config, options);
+  int code = run(loaded, options);
   log::flush();
   return code;
 }

@@ -5,7 +5,8 @@ namespace weir {
 
 struct AgentOptions {
   ConfigRequest config;
-  int ready_fd = -1;  ///< `\n` is written to it and it is closed when the agent is ready
+  bool watch = false;  ///< reloads when the files of the configuration change
+  int ready_fd = -1;   ///< `\n` is written to it and it is closed when the agent is ready
 };
 
 /// Runs the agent in the foreground until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code

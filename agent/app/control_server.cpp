@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -73,10 +74,10 @@ namespace {
 using Shared = ControlServer::Shared;
 
 /// Waits for the apply thread's answer without holding up the main one.
-asio::awaitable<ReloadResult> reload(Shared& shared, ApplyOptions options) {
+asio::awaitable<ReloadResult> ask(Shared& shared, ReloadRequest request) {
   auto timer = std::make_shared<asio::steady_timer>(shared.io, asio::steady_timer::time_point::max());
   auto result = std::make_shared<ReloadResult>();
-  shared.reloader.request(options, [timer, result, &io = shared.io](const ReloadResult& r) {
+  shared.reloader.request(std::move(request), [timer, result, &io = shared.io](const ReloadResult& r) {
     *result = r;
     asio::post(io, [timer] { timer->cancel(); });
   });
@@ -84,13 +85,21 @@ asio::awaitable<ReloadResult> reload(Shared& shared, ApplyOptions options) {
   co_return *result;
 }
 
-asio::awaitable<Response> on_reload(Shared& shared, const Request& request) {
+/// Both take the options of a reload; a plan may name other files.
+asio::awaitable<Response> on_reload(Shared& shared, const Request& request, ReloadRequest::Kind kind) {
   nlohmann::json body = nlohmann::json::object();
   if (!request.body().empty()) body = nlohmann::json::parse(request.body(), nullptr, false);
   if (!body.is_object())
     co_return problem(request, http::status::bad_request, "the body must be a JSON object, or empty");
   auto flag = [&](const char* name) { return body.contains(name) && body[name] == true; };
-  ReloadResult result = co_await reload(shared, {flag("drain"), flag("drop_lag"), flag("wait")});
+  ReloadRequest asked{kind, {flag("drain"), flag("drop_lag"), flag("require_reachable")}, flag("wait")};
+  if (kind == ReloadRequest::Kind::plan && body.contains("files")) {
+    const nlohmann::json& files = body["files"];
+    const bool texts = files.is_array() && std::ranges::all_of(files, [](auto& f) { return f.is_string(); });
+    if (!texts) co_return problem(request, http::status::bad_request, "`files` must be a list of paths");
+    asked.files = files.get<std::vector<std::string>>();
+  }
+  ReloadResult result = co_await ask(shared, std::move(asked));
   co_return answer(request, http::status::ok, reload_json(result));
 }
 
@@ -115,13 +124,14 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   std::string_view target(request.target().data(), request.target().size());
   std::string_view path = target.substr(0, target.find('?'));
   bool get = request.method() == http::verb::get;
-  if (path == "/v1/reload") {
-    if (request.method() == http::verb::post) co_return co_await on_reload(shared, request);
+  if (path == "/v1/reload" || path == "/v1/plan") {
+    const auto kind = path == "/v1/plan" ? ReloadRequest::Kind::plan : ReloadRequest::Kind::reload;
+    if (request.method() == http::verb::post) co_return co_await on_reload(shared, request, kind);
     co_return problem(request, http::status::method_not_allowed, "use POST");
   }
   if (path != "/v1/status" && path != "/healthz" && path != "/readyz" && path != "/metrics")
     co_return problem(request, http::status::not_found,
-                      "known: GET /v1/status /v1/tail /metrics /healthz /readyz, POST /v1/reload");
+                      "known: GET /v1/status /v1/tail /metrics /healthz /readyz, POST /v1/plan /v1/reload");
   if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
   TopologyStatus status = shared.topology.status();
   if (path == "/healthz") {

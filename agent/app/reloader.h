@@ -10,12 +10,14 @@
 
 namespace weir {
 
-/// What a reload came to (interface.md section 7).
+/// What a reload or a plan came to (interface.md section 7).
 struct ReloadResult {
-  uint64_t generation = 0;
-  std::string result;  ///< applied | unchanged | refused
-  std::vector<ConfigError> errors;
-  ApplyReport report;
+  uint64_t generation = 0;  ///< that runs
+  std::string result;       ///< applied (changes: of a plan) | unchanged | refused
+  /// Of what runs; of a plan, of what was read, empty where that has mistakes.
+  std::string config_hash = {};
+  std::vector<ConfigError> errors = {};
+  std::map<std::string, ComponentChange> components = {};
 };
 
 /// Which configuration runs, and how it came to that.
@@ -28,32 +30,69 @@ struct ReloadState {
   ReloadResult last;
 };
 
+struct ReloadRequest {
+  enum class Kind {
+    reload,
+    look,  ///< reload, if what the files say is not what they said at the last reload, good or bad
+    plan,  ///< touches nothing
+  } kind = Kind::reload;
+  ApplyOptions options = {};
+  bool wait = false;  ///< reload: the answer comes when replaced and removed sinks have drained
+  std::vector<std::string> files = {};  ///< plan: instead of those of the command line
+};
+
 /// The `apply` thread: one configuration change at a time, so that a slow check never stalls health
-/// (architecture.md section 4). Requests that come while one runs are made one; the options of the last win;
-/// everybody gets an answer.
+/// (architecture.md section 4). Requests that come while one runs and ask for the same are made one;
+/// everybody gets an answer, in the order of asking but for those who wait for sinks.
 class Reloader {
  public:
+  using Done = std::function<void(const ReloadResult&)>;
   Reloader(Topology& topology, ConfigRequest request, const Clock& clock);
   ~Reloader();
   /// The first configuration, on the caller's thread. Error: nothing runs.
-  Result<void> start(const Config& config);
-  /// `done` is called on the apply thread.
-  void request(ApplyOptions options, std::function<void(const ReloadResult&)> done);
+  Result<void> start(const LoadedConfig& loaded);
+  /// Any thread. `done` is called on the apply thread, or destroyed when the agent stops before.
+  void request(ReloadRequest request, Done done);
   /// No reload begins after this; waits for one that runs.
   void stop();
   ReloadState state() const;
+  /// A request of that kind, answered when this returns: what was read, or missing, the last time. Not from
+  /// the apply thread.
+  std::vector<ConfigInput> look();
 
  private:
+  struct Waiting {
+    ReloadRequest request;
+    Done done;
+  };
+  /// Answers that wait for sinks.
+  struct Undrained {
+    std::vector<std::string> sinks;
+    Position end;
+    ReloadResult result;
+    std::vector<Done> done;
+  };
   void run(std::stop_token stop);
-  ReloadResult reload(const ApplyOptions& options);
+  void serve(std::vector<Waiting> requests);
+  void answer(std::vector<Waiting> alike);
+  void answer_drained();
+  ReloadResult plan(const ReloadRequest& request);
+  bool is_new(const LoadedConfig& loaded) const;
+  ReloadResult reload(LoadedConfig loaded, const ApplyOptions& options);
+  void refuse(ReloadResult& result, const std::vector<std::string>& reasons);
+  LoadedConfig load(const ConfigRequest& request) const;
 
   Topology& topology_;
   const ConfigRequest request_;
   const Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable_any wanted_;
-  std::vector<std::pair<ApplyOptions, std::function<void(const ReloadResult&)>>> waiting_;
+  std::vector<Waiting> waiting_;
+  bool stopped_ = false;
   ReloadState state_;
+  std::vector<ConfigInput> inputs_;
+  std::vector<Undrained> undrained_;  // of the apply thread, as the next one
+  std::string seen_;                  // what the last reload read: a hash, or the mistakes
   std::jthread thread_;
 };
 

@@ -130,10 +130,12 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
 
 std::string reload_json(const ReloadResult& result) {
   Json components = Json::object();
-  for (const auto& [name, c] : result.report.components)
-    components[name] = {{"action", c.action}, {"result", c.result}, {"message", c.message}};
+  for (const auto& [name, c] : result.components)
+    components[name] = {{"action", c.action},   {"result", c.result},           {"message", c.message},
+                        {"options", c.options}, {"lag_records", c.lag_records}, {"lag_bytes", c.lag_bytes}};
   return dump({{"generation", result.generation},
                {"result", result.result},
+               {"config_hash", result.config_hash.empty() ? Json(nullptr) : Json(result.config_hash)},
                {"errors", errors_json(result.errors)},
                {"components", components}});
 }

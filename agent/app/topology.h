@@ -3,10 +3,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "agent/app/pipe_thread.h"
+#include "agent/app/topology_plan.h"
 #include "agent/config/config.h"
 #include "agent/ingest/listener.h"
 #include "agent/journal/journal.h"
@@ -14,23 +16,6 @@
 #include "agent/sinks/sink_runner.h"
 
 namespace weir {
-
-/// What an apply did with one listener, stream or sink.
-struct ComponentResult {
-  std::string action;  ///< create | keep | change | remove
-  std::string result;  ///< ok | draining | failed | needs a restart
-  std::string message;
-};
-
-struct ApplyOptions {
-  bool drain = false;     ///< a removed sink may deliver what it has, however long it takes
-  bool drop_lag = false;  ///< or its records are given up
-  bool wait = false;      ///< return only when replaced and removed sinks have drained
-};
-
-struct ApplyReport {
-  std::map<std::string, ComponentResult> components;  ///< `listen.NAME`, `streams.NAME`, `sinks.NAME`
-};
 
 /// One moment of everything (interface.md section 4).
 struct TopologyStatus {
@@ -43,22 +28,30 @@ struct TopologyStatus {
   int64_t conservation_error() const;
 };
 
-/// Everything that runs. Start is reload: apply() is the only way in (architecture.md section 1). apply() and
-/// stop() from one thread at a time; status() from any but the pipe thread.
+/// Everything that runs. Start is reload: apply() is the only way in (architecture.md section 1). plan(),
+/// apply() and stop() from one thread at a time; status() from any but the pipe thread.
 class Topology {
  public:
   /// `journal` is the one that `first` asks for.
   Topology(const Config& first, std::unique_ptr<Journal> journal, const Clock& clock, Io& io);
   ~Topology();
 
-  /// Builds what is new beside what runs, swaps between two turns, then lets the old go. An error: nothing
-  /// was touched.
-  Result<ApplyReport> apply(const Config& config, const ApplyOptions& options);
+  /// What apply() would do. Waits for the records of sinks that would be removed as apply() does, but at most
+  /// `patience_ns`; touches nothing else.
+  TopologyPlan plan(const Config& config, const ApplyOptions& options, int64_t patience_ns);
+  /// Builds what is new beside what runs, swaps between two turns, then lets the old go. `plan` is of this
+  /// configuration, and nothing was applied since it was made. The components as they went, or an error:
+  /// nothing was touched.
+  Result<std::map<std::string, ComponentChange>> apply(const Config& config, TopologyPlan plan);
+  /// Which sinks may still hand out what lay before the last apply().
+  std::vector<std::string> replaced_sinks(const std::map<std::string, ComponentChange>& components) const;
+  /// Have these sinks passed that position, or gone?
+  bool passed(const std::vector<std::string>& sinks, Position position);
   /// Empties the connections (at most 500 ms), drains the sinks (at most drain_timeout), stops all.
   /// How many accepted records stay undelivered.
   uint64_t stop();
-  /// The agent is about to stop: an apply that waits gives up waiting. Any thread.
-  void interrupt() { stopping_ = true; }
+  /// The agent is about to stop: a plan that waits gives up waiting. Any thread.
+  void interrupt() { stopping_.request_stop(); }
 
   /// SIGUSR1: every sink opens its output anew before its next batch.
   void reopen_sinks();
@@ -67,34 +60,30 @@ class Topology {
   Journal& journal() { return *journal_; }
 
  private:
-  struct RunningSource {
-    ComponentConfig config;
-    std::shared_ptr<Source> source;
-  };
   struct RunningSink {
     ComponentConfig config;
     StreamSet streams;
     std::shared_ptr<SinkRunner> runner;
   };
-  struct SourcePlan {
-    std::vector<RunningSource> next, created;
-    std::vector<std::shared_ptr<Source>> removed;
-  };
-  Result<SourcePlan> plan_sources(const Config& config, ApplyReport& report);
-  Result<void> check_changed_sinks(const Config& config) const;
-  Result<void> check_removed_sinks(const Config& config, const ApplyOptions& options);
-  void swap_sinks(const Config& config, const ApplyOptions& options, ApplyReport& report);
+  void plan_sources(const Config& config, TopologyPlan& plan);
+  void plan_streams(const Config& config, TopologyPlan& plan) const;
+  void plan_sinks(const Config& config, TopologyPlan& plan, int64_t patience_ns);
+  ComponentChange plan_new_sink(const ComponentConfig& config) const;
+  void plan_removed_sink(const RunningSink& sink, TopologyPlan& plan, bool in_time, bool more_time) const;
+  void plan_sections(const Config& config, TopologyPlan& plan) const;
+  void check_reachable(const Config& config, TopologyPlan& plan) const;
+  Result<void> start_sources(TopologyPlan& plan);
+  void swap_sinks(const Config& config, TopologyPlan& plan);
+  void remove_sink(RunningSink& sink, const ApplyOptions& options, ComponentChange& change);
   SinkPlace take_draining(const std::string& name);
-  void swap_pipeline(const Config& config, ApplyReport& report);
+  void swap_pipeline(const Config& config);
   void add_processors(const StreamConfig& config, std::shared_ptr<ContextMemory> contexts,
                       PipelineStream& stream) const;
   void retire(std::vector<std::shared_ptr<Source>> sources);
-  void report_restarts(const Config& config, ApplyReport& report);
   std::shared_ptr<SinkRunner> make_runner(const ComponentConfig& config, StreamSet streams, SinkPlace place);
   Quarantine& quarantine_of(const std::string& sink);
   void forget_drained();
   void on_progress();
-  void wait_for_replaced(const ApplyReport& report);
 
   const Clock& clock_;
   Io& io_;
@@ -116,9 +105,12 @@ class Topology {
   std::vector<RunningSink> sinks_;
   std::vector<std::shared_ptr<SinkRunner>> draining_;
   bool applied_ = false;
-  std::atomic<bool> stopping_ = false;
+  std::stop_source stopping_;
   std::atomic<bool> progress_posted_ = false;
 };
+
+/// Which streams go to the sink; those that are disabled have no records.
+StreamSet streams_of(const Config& config, const std::string& sink);
 
 /// The context diff and whitelist in force, and disabled streams, for welcome and policy lines.
 std::string policy_of(const Config& config);

@@ -17,6 +17,7 @@ constexpr const char* kExamples = R"(Examples:
   weir tail trace --where 'duration > 5ms'         follow what flows
   weir status                                      counters, lag, balance
   weir check weir.yaml                             every mistake, with its place
+  weir plan weir.yaml                              what a reload with it would do
 
 Exit codes: 0 done, 1 failure, 64 usage, 69 agent not reachable, 78 configuration.
 `weir COMMAND --help` tells more.)";
@@ -32,6 +33,7 @@ void declare(CLI::App& app, Action& action) {
   add_status(app, action);
   add_tail(app, action);
   add_send(app, action);
+  add_plan(app, action);
   add_reload(app, action);
   add_replay(app, action);
   add_fsck(app, action);

@@ -39,6 +39,16 @@ std::vector<ConfigError> errors_from_json(const nlohmann::json& array) {
   return errors;
 }
 
+bool is_mistake(const ConfigError& e) { return !e.where.file.empty() || !e.path.empty(); }
+
+std::string joined_options(const nlohmann::json& component) {
+  std::string out;
+  if (const nlohmann::json& options = member(component, "options"); options.is_array())
+    for (const nlohmann::json& option : options)
+      if (option.is_string()) out += (out.empty() ? "" : ", ") + terminal_safe(option.get<std::string>());
+  return out;
+}
+
 void print_errors(const std::vector<ConfigError>& errors) {
   std::string out;
   for (const ConfigError& e : errors) out += terminal_safe(e.text()) + "\n";

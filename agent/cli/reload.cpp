@@ -18,18 +18,17 @@ struct ReloadFlags {
 void print_components(const nlohmann::json& components) {
   std::string out;
   for (const auto& [name, what] : components.items()) {
-    if (text_of(what, "action") == "keep" && text_of(what, "message").empty()) continue;
     const std::string result = text_of(what, "result"), message = text_of(what, "message");
+    if (text_of(what, "action") == "keep" && result == "ok") continue;
     out += fmt::format("  {}: {}", terminal_safe(name), terminal_safe(text_of(what, "action")));
+    const std::string options = joined_options(what);
+    if (!options.empty()) out += " " + options;
     if (!result.empty() && result != "ok") out += ", " + terminal_safe(result);
     if (!message.empty()) out += " (" + terminal_safe(message) + ")";
     out += '\n';
   }
   write_out(out);
 }
-
-/// A mistake in the file has a place or a path; what kept a good file from being applied has neither.
-bool is_mistake(const ConfigError& e) { return !e.where.file.empty() || !e.path.empty(); }
 
 int report_refusal(const std::vector<ConfigError>& errors, uint64_t generation) {
   if (!errors.empty() && std::all_of(errors.begin(), errors.end(), is_mistake)) {
@@ -57,8 +56,10 @@ int report(const ReloadFlags& flags, const HttpAnswer& answer) {
     std::vector<ConfigError> mistakes;
     std::copy_if(errors.begin(), errors.end(), std::back_inserter(mistakes), is_mistake);
     print_errors(mistakes);
-    if (!refused) write_out(fmt::format("{}, generation {}\n", terminal_safe(result), generation));
-    if (member(body, "components").is_object()) print_components(member(body, "components"));
+    if (!refused)
+      write_out(fmt::format("{}, generation {}, configuration {}\n", terminal_safe(result), generation,
+                            terminal_safe(text_of(body, "config_hash"))));
+    if (!refused && member(body, "components").is_object()) print_components(member(body, "components"));
   }
   return refused ? report_refusal(errors, generation) : kOk;
 }
@@ -87,7 +88,7 @@ void add_reload(CLI::App& app, Action& action) {
   command->add_flag("--drop-lag", flags->drop_lag, "Removed sinks give up what they still have")
       ->excludes(drain);
   command->add_flag("--require-reachable", flags->require_reachable,
-                    "Refuse when a new sink cannot be reached");
+                    "Refuse when the receiver of a sink cannot be connected to");
   add_output_flag(*command, flags->output, {"text", "json"});
   add_control_flag(*command, flags->control);
   command->footer(

@@ -82,9 +82,16 @@ struct ConfigRequest {
   int64_t pid = 0;
 };
 
+/// A file or directory that was read, or would have been, for a configuration.
+struct ConfigInput {
+  std::string path;
+  bool is_configuration = true;  ///< false: a value, `${file:}` or `${cred:}`
+};
+
 struct LoadedConfig {
   std::optional<Config> config;     ///< absent when there are errors
   std::vector<ConfigError> errors;  ///< all of them
+  std::vector<ConfigInput> inputs;  ///< in the order of reading; those that are missing, too
 };
 
 /// Reads, merges, substitutes, translates the trees under `runtime`, checks, fills in. Reads files and

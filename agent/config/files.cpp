@@ -148,6 +148,7 @@ Node read_files(const ConfigRequest& request, std::vector<std::string>& files, R
   tree.kind = Node::Kind::map;
   struct stat info {};
   if (request.files.empty() && ::stat(kSystemFile, &info) != 0) {
+    report.inputs.push_back({kSystemFile});
     merge(tree, read_yaml(kEmbedded, top_of(kEmbeddedName), report));
     tree.where = top_of(kEmbeddedName);
     return tree;
@@ -155,8 +156,12 @@ Node read_files(const ConfigRequest& request, std::vector<std::string>& files, R
   const std::vector<std::string> named =
       request.files.empty() ? std::vector<std::string>{kSystemFile} : request.files;
   for (const std::string& path : named) {
+    report.inputs.push_back({path});
     if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
-      for (const std::string& file : list_directory(path, report)) read_one(file, tree, files, report);
+      for (const std::string& file : list_directory(path, report)) {
+        report.inputs.push_back({file});
+        read_one(file, tree, files, report);
+      }
     } else {
       read_one(path, tree, files, report);
     }

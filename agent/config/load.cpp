@@ -300,6 +300,7 @@ LoadedConfig load_config(const ConfigRequest& request, const std::vector<Compone
   LoadedConfig out;
   config::sort_errors(report.errors, files);
   out.errors = std::move(report.errors);
+  out.inputs = std::move(report.inputs);
   if (!out.errors.empty()) return out;
   config.files = std::move(files);
   config.notes = std::move(report.notes);

@@ -40,7 +40,14 @@ Result<std::string> read_value(const std::string& path) {
   return out;
 }
 
-Result<std::string> read_credential(std::string_view name) {
+using Inputs = std::vector<ConfigInput>;
+
+Result<std::string> read_input(const std::string& path, Inputs& inputs) {
+  inputs.push_back({path, false});
+  return read_value(path);
+}
+
+Result<std::string> read_credential(std::string_view name, Inputs& inputs) {
   const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
   const std::string word(name);
   if (!directory || !*directory)
@@ -48,13 +55,13 @@ Result<std::string> read_credential(std::string_view name) {
                 ":... in the unit");
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos)
     return fail("${cred:" + word + "} must name a credential, not a path");
-  return read_value(std::string(directory) + "/" + word);
+  return read_input(std::string(directory) + "/" + word, inputs);
 }
 
-Result<std::string> expand(std::string_view text, int depth);
+Result<std::string> expand(std::string_view text, int depth, Inputs& inputs);
 
 /// `VAR` or `VAR:-default`.
-Result<std::string> expand_variable(std::string_view body, int depth) {
+Result<std::string> expand_variable(std::string_view body, int depth, Inputs& inputs) {
   const size_t sign = body.find(":-");
   const std::string name(body.substr(0, sign));
   if (!is_variable_name(name))
@@ -68,14 +75,14 @@ Result<std::string> expand_variable(std::string_view body, int depth) {
     return std::string(value);
   }
   if (value && *value) return std::string(value);
-  return expand(body.substr(sign + 2), depth + 1);
+  return expand(body.substr(sign + 2), depth + 1, inputs);
 }
 
-Result<std::string> expand_reference(std::string_view body, int depth) {
-  if (body.starts_with("env:")) return expand_variable(body.substr(4), depth);
-  if (body.starts_with("file:")) return read_value(std::string(body.substr(5)));
-  if (body.starts_with("cred:")) return read_credential(body.substr(5));
-  return expand_variable(body, depth);
+Result<std::string> expand_reference(std::string_view body, int depth, Inputs& inputs) {
+  if (body.starts_with("env:")) return expand_variable(body.substr(4), depth, inputs);
+  if (body.starts_with("file:")) return read_input(std::string(body.substr(5)), inputs);
+  if (body.starts_with("cred:")) return read_credential(body.substr(5), inputs);
+  return expand_variable(body, depth, inputs);
 }
 
 /// The end of the reference that begins before `from`: a default may hold references of its own.
@@ -88,7 +95,7 @@ size_t find_close(std::string_view text, size_t from) {
   return std::string_view::npos;
 }
 
-Result<std::string> expand(std::string_view text, int depth) {
+Result<std::string> expand(std::string_view text, int depth, Inputs& inputs) {
   if (depth > kNestingMax) return fail("defaults within defaults, more than 8 deep");
   std::string out;
   while (!text.empty()) {
@@ -103,7 +110,7 @@ Result<std::string> expand(std::string_view text, int depth) {
       const size_t close = find_close(text, 1);
       if (close == std::string_view::npos)
         return fail("${ is not closed: write ${VAR}, or $$ for a dollar sign");
-      auto value = expand_reference(text.substr(1, close - 1), depth);
+      auto value = expand_reference(text.substr(1, close - 1), depth, inputs);
       if (!value) return value;
       out += *value;
       text.remove_prefix(close + 1);
@@ -127,7 +134,7 @@ bool holds_reference(std::string_view text) {
 
 void substitute(Node& node, const std::string& path, Report& report) {
   if (node.is_scalar()) {
-    auto value = expand(node.text, 0);
+    auto value = expand(node.text, 0, report.inputs);
     if (node.text.find('$') != std::string::npos) node.plain = false;
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.

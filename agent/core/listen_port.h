@@ -5,12 +5,12 @@
 
 namespace weir {
 
-struct HostPort {
+struct ListenAddress {
   std::string host, port;
 };
 
 /// `127.0.0.1:4320`, `[::1]:4320`, `localhost:0`.
-Result<HostPort> split_address(const std::string& text);
+Result<ListenAddress> split_address(const std::string& text);
 /// Can nobody on another machine reach it?
 bool is_loopback(const std::string& host);
 
@@ -20,5 +20,7 @@ struct ListeningPort {
 };
 /// Binds and listens. An error names the address and says what to do.
 Result<ListeningPort> listen_port(const std::string& scheme, const std::string& bind);
+/// What that would fail at; nobody can connect meanwhile.
+Result<void> check_port(const std::string& scheme, const std::string& bind);
 
 }  // namespace weir

@@ -21,11 +21,14 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Result<void> prepare_directory(const std::string& path) {
-  std::string directory = directory_of(path);
+void make_directory(const std::string& directory) {
   for (size_t slash = 1; (slash = directory.find('/', slash)) != directory.npos; ++slash)
     mkdir(directory.substr(0, slash).c_str(), 0755);
   mkdir(directory.c_str(), directory == "/run/weir" ? 0755 : 0700);
+}
+
+Result<void> check_directory(const std::string& path) {
+  const std::string directory = directory_of(path);
   struct stat st;
   if (lstat(directory.c_str(), &st) != 0)
     return fail("cannot use the directory of socket " + path + ": " + std::strerror(errno));
@@ -38,9 +41,18 @@ Result<void> prepare_directory(const std::string& path) {
   return {};
 }
 
-Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
+Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return fail("socket path " + path + " is too long");
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+/// True: a socket is there that nobody listens on any more.
+Result<bool> is_stale(const std::string& path, const sockaddr_un& address) {
   struct stat st;
-  if (lstat(path.c_str(), &st) != 0) return {};
+  if (lstat(path.c_str(), &st) != 0) return false;
   if (!S_ISSOCK(st.st_mode))
     return fail("cannot listen on " + path +
                 ": it exists and is not a socket; move it away, or choose another path");
@@ -52,9 +64,7 @@ Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
     return fail("cannot listen on " + path +
                 ": another program listens there; stop it, or choose another path");
   if (error != ECONNREFUSED) return fail("cannot listen on " + path + ": " + std::strerror(error));
-  if (unlink(path.c_str()) != 0)
-    return fail("cannot replace the stale socket " + path + ": " + std::strerror(errno));
-  return {};
+  return true;
 }
 
 Result<uid_t> user_id(const std::string& name) {
@@ -89,13 +99,26 @@ Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions&
   return {};
 }
 
+Result<void> check_unix_address(const std::string& path) {
+  const auto address = address_of(path);
+  if (!address) return tl::unexpected(address.error());
+  struct stat st;
+  if (lstat(directory_of(path).c_str(), &st) != 0) return {};  // it is made when it is needed
+  if (auto directory = check_directory(path); !directory) return directory;
+  if (auto stale = is_stale(path, *address); !stale) return tl::unexpected(stale.error());
+  return {};
+}
+
 Result<int> listen_unix(const std::string& path, const UnixSocketOptions& options) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return fail("socket path " + path + " is too long");
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  if (auto ready = prepare_directory(path); !ready) return tl::unexpected(ready.error());
-  if (auto free = remove_stale(path, address); !free) return tl::unexpected(free.error());
+  const auto named = address_of(path);
+  if (!named) return tl::unexpected(named.error());
+  const sockaddr_un& address = *named;
+  make_directory(directory_of(path));
+  if (auto ready = check_directory(path); !ready) return tl::unexpected(ready.error());
+  const auto stale = is_stale(path, address);
+  if (!stale) return tl::unexpected(stale.error());
+  if (*stale && unlink(path.c_str()) != 0)
+    return fail("cannot replace the stale socket " + path + ": " + std::strerror(errno));
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return fail("cannot make a socket: " + std::string(std::strerror(errno)));
   fchmod(fd, options.mode);  // the file is made with these rights, so nobody can slip in before chmod

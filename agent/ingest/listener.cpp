@@ -99,6 +99,10 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   Result<void> check(const Settings& settings) const override {
     auto tls = make_tls(settings);
     if (!tls) return tl::unexpected(tls.error());
+    if (socket_.is_open()) return {};
+    const auto passed = passed_socket(stats_->name, settings.text(type_.address_option));
+    if (!passed) return type_.check(settings);
+    ::close(passed->fd);
     return {};
   }
 

@@ -19,6 +19,8 @@ struct ListenerType {
   ComponentType type;
   std::string_view address_option;  ///< two listeners of one kind with the same value are the same socket
   Result<ListenSocket> (*open)(const Settings& settings);
+  /// What open() would fail at, as far as one sees without it.
+  Result<void> (*check)(const Settings& settings);
   /// Applies changed rights to the open socket; null where there are none.
   Result<void> (*change)(const Settings& settings);
   std::shared_ptr<Session> (*make_session)(IngestContext& context, FrameHandler& handler,

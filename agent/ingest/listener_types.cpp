@@ -87,6 +87,8 @@ Result<ListenSocket> open_unix_listener(const Settings& s) {
   return ListenSocket{*fd, "unix:" + s.text("path"), s.text("path")};
 }
 
+Result<void> check_unix_listener(const Settings& s) { return check_unix_address(s.text("path")); }
+
 std::vector<std::pair<std::string, std::string>> validate_network(const Settings& s) {
   std::vector<std::pair<std::string, std::string>> mistakes;
   const bool tls = !s.null("tls.cert"), clients = !s.null("tls.ca");
@@ -122,6 +124,8 @@ Result<ListenSocket> open_port(const Settings& s, const std::string& scheme) {
   return ListenSocket{port->fd, scheme + ":" + port->address, ""};
 }
 
+Result<void> check_tcp_listener(const Settings& s) { return check_port("tcp", s.text("bind")); }
+Result<void> check_http_listener(const Settings& s) { return check_port("http", s.text("bind")); }
 Result<ListenSocket> open_tcp_listener(const Settings& s) { return open_port(s, "tcp"); }
 Result<ListenSocket> open_http_listener(const Settings& s) { return open_port(s, "http"); }
 
@@ -178,11 +182,13 @@ const std::vector<ListenerType>& listener_types() {
         validate_unix},
        "path",
        open_unix_listener,
+       check_unix_listener,
        change_unix_listener,
        make_session<StreamSession>},
       {{"tcp", {}, "A TCP port, with TLS where `tls` is given.", with_network({kBind}), validate_network},
        "bind",
        open_tcp_listener,
+       check_tcp_listener,
        nullptr,
        make_session<StreamSession>},
       {{"http",
@@ -214,6 +220,7 @@ const std::vector<ListenerType>& listener_types() {
         validate_http},
        "bind",
        open_http_listener,
+       check_http_listener,
        nullptr,
        make_session<HttpSession>},
   };

@@ -20,7 +20,7 @@ class Source {
   virtual bool drained() const = 0;
   /// Closes everything. Safe without start(), safe twice.
   virtual void stop() noexcept = 0;
-  /// What reconfigure() would fail at, before anything has been touched.
+  /// What start(), or once that was called reconfigure(), would fail at, before anything has been touched.
   virtual Result<void> check(const Settings& settings) const = 0;
   /// Takes another name and other options for the same address, without closing anything.
   virtual Result<void> reconfigure(const std::string& name, const Settings& settings) = 0;

@@ -33,6 +33,10 @@ struct FileOptions {
   KeepRules keep;
 };
 
+/// What opening the file would fail at, as far as one sees without making anything; of a path with fields,
+/// its root.
+Result<void> check_file_place(const Settings& settings);
+
 /// Their declaration, the common ones left out.
 ComponentType file_component();
 

@@ -16,7 +16,7 @@ std::unique_ptr<Sink> make_file(const Settings& settings, const SinkContext& con
 
 }  // namespace
 
-const SinkType kFileSinkType{file_component(), make_file, "block"};
+const SinkType kFileSinkType{file_component(), make_file, "block", check_file_place};
 
 FileSink::FileSink(FileOptions options, const SinkContext& context)
     : options_(std::move(options)),

@@ -190,6 +190,7 @@ const SinkType kHttpSinkType{
       auto tls = http_tls(s);
       if (!tls) return tl::unexpected(tls.error());
       return {};
-    }};
+    },
+    reach_http};
 
 }  // namespace weir

@@ -75,6 +75,11 @@ class HttpSink final : public Sink {
 /// The sink's certificates. Error: the file and what is wrong with it.
 Result<std::shared_ptr<Tls>> http_tls(const Settings& settings);
 
+/// Where its requests go. Error: as http_tls(), or what is wrong with the proxy of the environment.
+Result<HttpEndpoint> http_endpoint(const Settings& settings);
+/// Connects as a request would, and sends none.
+Result<void> reach_http(const Settings& settings, const Clock& clock, std::stop_token stop);
+
 extern const SinkType kHttpSinkType;
 
 }  // namespace weir

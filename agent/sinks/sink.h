@@ -112,6 +112,9 @@ struct SinkType {
   std::string_view when_full = "drop_oldest";  ///< the default of that option
   /// What open() would fail at because of its files; asked before a reload touches anything. May be null.
   Result<void> (*check)(const Settings& settings) = nullptr;
+  /// Connects to where records go, and closes. Blocks until the sink's own time is over or `stop`. Null: it
+  /// goes nowhere over a network.
+  Result<void> (*reach)(const Settings& settings, const Clock& clock, std::stop_token stop) = nullptr;
 };
 
 /// The list of all kinds, in sinks/registry.cpp: the one line a new sink adds.

@@ -131,8 +131,10 @@ bool SinkRunner::drained() const {
 
 bool SinkRunner::wait_drained(int64_t deadline_ns, Position upto) {
   std::unique_lock lock(mutex_);
+  if (!place_.cursor) return true;  // stopped: the place is another's
   place_.cursor->flush();
   auto done = [&] {
+    if (!place_.cursor) return true;
     CursorStatus s = place_.cursor->status();
     return s.lag_records == 0 || s.position >= upto;
   };

@@ -3,10 +3,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import unittest
 
 import harness
+import http_receiver
 from harness import log
 
 ONE = """
@@ -140,7 +142,7 @@ class Reload(harness.AgentTest):
         code, _, body = agent.http("POST", "/v1/reload", {"drain": False, "drop_lag": False, "require_reachable": False})
         answer = json.loads(body)
         self.assertEqual((answer["result"], answer["generation"]), ("applied", 2))
-        self.assertEqual(set(answer), {"generation", "result", "errors", "components"})
+        self.assertEqual(set(answer), {"generation", "result", "config_hash", "errors", "components"})
         self.assertIn("moved", " ".join(answer["components"]))
         for component in answer["components"].values():
             self.assertTrue({"action", "result", "message"} <= set(component))
@@ -230,6 +232,54 @@ class Reload(harness.AgentTest):
             c.read_to_ack(2)
         agent.wait_delivered("out", 1)
         self.assertEqual(agent.lines(), [log("heard")])
+
+    def test_every_caller_gets_an_answer_and_all_of_one_moment_are_one(self):
+        agent = self.start(ONE)
+        self.write_config(TWO)
+        answers, lock = [], threading.Lock()
+
+        def ask():
+            answer = json.loads(agent.http("POST", "/v1/reload", {})[2])
+            with lock:
+                answers.append(answer)
+        threads = [threading.Thread(target=ask) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual({a["generation"] for a in answers}, {2})
+        self.assertEqual({a["config_hash"] for a in answers}, {agent.status()["config_hash"]})
+        self.assertEqual(len(answers), 30)
+
+    def test_waiting_for_a_dead_receiver_holds_up_nobody(self):
+        receiver = http_receiver.Receiver(self)
+        text = ONE.replace('moved: {type: jsonl, path: "@/a.jsonl"}', 'moved: {type: http, url: "%s", backoff: {min: 10ms, max: 20ms}}')
+        dead = text % "http://127.0.0.1:1/"
+        agent = self.start(dead, env=http_receiver.NO_PROXIES)
+        agent.send_plain([log("m", n=n) for n in range(10)])
+        agent.wait_status(lambda s: s["sinks"]["moved"]["state"] == "retrying", "nobody takes them")
+        self.write_config(dead.replace("20ms", "30ms"))
+        waiting = subprocess.Popen([harness.BINARY, "reload", "--wait"], stdout=subprocess.PIPE, env=self.env())
+        agent.wait_status(lambda s: s["generation"] == 2, "the first reload is done")
+        self.write_config(text % receiver.url() + "log: {level: debug}\n")
+        self.reload("--wait")
+        self.assertEqual(len(receiver.taken), 1)
+        out, _ = waiting.communicate(timeout=harness.DEADLINE_S)
+        self.assertEqual(waiting.returncode, 0)
+        self.assertIn("applied, generation 2", out.decode())
+        self.assertEqual(agent.status()["generation"], 3)
+
+    def test_the_agent_stops_while_somebody_waits_for_a_sink(self):
+        dead = ONE.replace('moved: {type: jsonl, path: "@/a.jsonl"}', 'moved: {type: http, url: "http://127.0.0.1:1/"}') + "drain_timeout: 1ms\n"
+        agent = self.start(dead, env=http_receiver.NO_PROXIES)
+        agent.send_plain([log("m")])
+        self.write_config(dead.replace('127.0.0.1:1/"', '127.0.0.1:1/", timeout: 1s'))
+        waiting = subprocess.Popen([harness.BINARY, "reload", "--wait"], stderr=subprocess.PIPE, env=self.env())
+        agent.wait_status(lambda s: s["generation"] == 2, "applied")
+        agent.signal(signal.SIGTERM)
+        self.assertEqual(agent.wait_exit(), 1, "one record stays behind")
+        _, said = waiting.communicate(timeout=harness.DEADLINE_S)
+        self.assertEqual(waiting.returncode, 1, said)
 
     def test_many_reloads_at_once_coalesce(self):
         agent = self.start(ONE)

@@ -122,6 +122,18 @@ class Sources(unittest.TestCase):
         long = [(name, read(name).count("\n")) for name in tracked("*.cpp", "*.h", "*.py", "dev")]
         self.assertEqual([x for x in long if x[1] > LINES_MAX], [])
 
+    def test_a_name_means_one_type(self):
+        """Two types of one name link without a word, and each is destroyed as the other."""
+        seen, twice = {}, []
+        for name in tracked("agent/*.h"):
+            space = ""
+            for match in re.finditer(r"^(?:namespace ([\w:]+) \{|(?:struct|class) (\w+)(?: final)?(?: :[^;{]*)? \{)", without_comments(read(name)), re.M):
+                space = match.group(1) or space
+                if match.group(2) and seen.setdefault((space, match.group(2)), name) != name:
+                    twice.append("%s::%s: %s and %s" % (space, match.group(2), seen[space, match.group(2)], name))
+        self.assertGreater(len(seen), 100)
+        self.assertEqual(twice, [])
+
     def test_the_log_library_is_known_to_one_file(self):
         self.assertEqual([n for n in tracked("agent/*.h", "agent/*.cpp") if "#include <spdlog/" in read(n)], ["agent/core/log.cpp"])
 

@@ -79,3 +79,17 @@ TEST_CASE("mistakes in --set are numbered by argument, with the column of the va
         "--set:5:11: not YAML: end of sequence flow not found\n"
         "--set:6:1: limits.x: is not known here\n");
 }
+
+TEST_CASE("what was read is told, and what could not be, so that it can be watched") {
+  Workspace w;
+  const std::string value = w.file("secret/name", "a.jsonl\n");
+  const std::string one = w.file("d/1.yaml", "sinks: {a: {type: file, path: '${file:" + value + "}'}}");
+  const auto read = [&](const std::string& missing) {
+    std::string all;
+    for (const ConfigInput& input : w.load({.files = {w.root() + "/d", missing}}).inputs)
+      all += (input.is_configuration ? "" : "value ") + input.path + "\n";
+    return all;
+  };
+  const std::string missing = w.root() + "/none.yaml";
+  CHECK(read(missing) == w.root() + "/d\n" + one + "\n" + missing + "\nvalue " + value + "\n");
+}
