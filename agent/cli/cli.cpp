@@ -30,6 +30,7 @@ void declare(CLI::App& app, Action& action) {
   add_check(app, action);
   add_config(app, action);
   add_status(app, action);
+  add_top(app, action);
   add_tail(app, action);
   add_send(app, action);
   add_reload(app, action);

@@ -22,6 +22,7 @@ void add_agent(CLI::App& app, Action& action);
 void add_config(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
 void add_status(CLI::App& app, Action& action);
+void add_top(CLI::App& app, Action& action);
 void add_tail(CLI::App& app, Action& action);
 void add_send(CLI::App& app, Action& action);
 void add_reload(CLI::App& app, Action& action);

@@ -1,0 +1,12 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+namespace weir::cli {
+
+/// What happened between two answers of GET /v1/status (interface.md section 4): what `weir top -o json`
+/// prints, and what top_view() shows. Counters become `..._per_s`, by the agent's own clock; null where there
+/// is nothing to compare with, because `before` is null, or the agent was started again, or has just met that
+/// source, sink or client. Members that are missing count as zero.
+nlohmann::json top_rates(const nlohmann::json& before, const nlohmann::json& now);
+
+}  // namespace weir::cli
