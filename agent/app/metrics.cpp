@@ -136,6 +136,15 @@ void sinks(Exposition& out, const std::vector<SinkStatus>& all) {
     out.sample({{"sink", s.name}}, uint64_t(s.state == "ok" || s.state == "draining"));
 }
 
+uint64_t resident_bytes() {
+  unsigned long long pages_all = 0, pages = 0;
+  if (std::FILE* const file = std::fopen("/proc/self/statm", "re")) {
+    if (std::fscanf(file, "%llu %llu", &pages_all, &pages) != 2) pages = 0;
+    std::fclose(file);
+  }
+  return pages * uint64_t(sysconf(_SC_PAGESIZE));
+}
+
 uint64_t open_descriptors() {
   uint64_t n = 0;
   if (DIR* const directory = opendir("/proc/self/fd")) {
@@ -164,15 +173,6 @@ void process(Exposition& out, double uptime_s) {
 }
 
 }  // namespace
-
-uint64_t resident_bytes() {
-  unsigned long long pages_all = 0, pages = 0;
-  if (std::FILE* const file = std::fopen("/proc/self/statm", "re")) {
-    if (std::fscanf(file, "%llu %llu", &pages_all, &pages) != 2) pages = 0;
-    std::fclose(file);
-  }
-  return pages * uint64_t(sysconf(_SC_PAGESIZE));
-}
 
 MetricsFormat metrics_format(std::string_view accept) {
   return accept.find("application/openmetrics-text") != accept.npos ? MetricsFormat::open_metrics

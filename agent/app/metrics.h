@@ -18,7 +18,4 @@ std::string_view metrics_content_type(MetricsFormat format);
 std::string metrics_text(const TopologyStatus& status, const ReloadState& reload, double uptime_s,
                          MetricsFormat format);
 
-/// Of this process; 0 where the system does not say.
-uint64_t resident_bytes();
-
 }  // namespace weir

@@ -4,8 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/app/metrics.h"
-
 namespace weir {
 namespace {
 
@@ -126,7 +124,6 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
   out["journal"] = journal_json(status.journal);
   out["sinks"] = std::move(sinks);
   out["clients"] = std::move(clients);
-  out["memory_bytes"] = resident_bytes();
   out["conservation_error"] = status.conservation_error();
   return dump(out);
 }

@@ -44,6 +44,7 @@ class Sampler {
       if (!body) return tl::unexpected(body.error());
       return tl::unexpected(ControlError{kFailure, "the agent's answer is not a JSON object"});
     }
+    if (const auto metrics = client_.get("/metrics", kSilenceMs)) add_metrics(now, metrics->body);
     rates_ = top_rates(before_, now);
     rates_["time"] = rfc3339(system_clock().wall_ns());
     before_ = std::move(now);

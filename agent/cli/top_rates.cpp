@@ -1,7 +1,10 @@
 #include "agent/cli/top_rates.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
+#include <optional>
+#include <string>
 
 #include "agent/cli/json_text.h"
 
@@ -141,7 +144,21 @@ class Rates {
   double taken_ = 0, numbered_ = 0;  ///< records per second, of all and of numbered clients
 };
 
+/// Of the sample line that begins with `series`, a name with its labels; nothing: it is not there.
+std::optional<double> metric(std::string_view metrics, const std::string& series) {
+  const size_t at = metrics.find("\n" + series + " ");
+  double value = 0;
+  if (at == metrics.npos) return std::nullopt;
+  const char* const digits = metrics.data() + at + series.size() + 2;
+  const auto read = std::from_chars(digits, metrics.data() + metrics.size(), value);
+  return read.ec == std::errc() ? std::optional(value) : std::nullopt;
+}
+
 }  // namespace
+
+void add_metrics(json& status, std::string_view metrics) {
+  if (const auto bytes = metric(metrics, "process_resident_memory_bytes")) status["memory_bytes"] = *bytes;
+}
 
 json top_rates(const json& before, const json& now) { return Rates(before, now).all(); }
 

@@ -91,6 +91,19 @@ TEST_CASE("rates are differences by the agent's own clock") {
   CHECK(rates["sinks"]["b"]["behind_s"] == 0.1);
 }
 
+TEST_CASE("memory is what the metrics say") {
+  json status = json::object();
+  add_metrics(
+      status,
+      "# TYPE x gauge\nprocess_resident_memory_bytes_of_others 5\nprocess_resident_memory_bytes 2.5e+07\n");
+  CHECK(status["memory_bytes"] == 25'000'000);
+  json other = json::object();
+  for (const char* text : {"", "process_resident_memory_bytes", "\nprocess_resident_memory_bytes ",
+                           "\nprocess_resident_memory_bytes x\n"})
+    add_metrics(other, text);
+  CHECK(other.empty());
+}
+
 TEST_CASE("producers come noisiest first, without resent records and numbers that never came") {
   const json rates = top_rates(snapshot(10, 1000), snapshot(12, 1200));
   REQUIRE(rates["producers"].size() == 2);
