@@ -35,6 +35,7 @@ void declare(CLI::App& app, Action& action) {
   add_send(app, action);
   add_reload(app, action);
   add_replay(app, action);
+  add_doctor(app, action);
   add_fsck(app, action);
   add_demo(app, action);
 }

@@ -24,6 +24,7 @@ void add_check(CLI::App& app, Action& action);
 void add_status(CLI::App& app, Action& action);
 void add_top(CLI::App& app, Action& action);
 void add_tail(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action);
 void add_send(CLI::App& app, Action& action);
 void add_reload(CLI::App& app, Action& action);
 void add_demo(CLI::App& app, Action& action);

@@ -82,24 +82,30 @@ Result<std::shared_ptr<Tls>> http_tls(const Settings& s) {
       {text_or_empty(s, "tls.ca"), text_or_empty(s, "tls.cert"), text_or_empty(s, "tls.key")});
 }
 
-Result<void> HttpSink::open() {
-  auto url = parse_http_url(settings_.text("url"));
+Result<HttpEndpoint> http_endpoint(const Settings& s) {
+  auto url = parse_http_url(s.text("url"));
   if (!url) return tl::unexpected(url.error());
   auto proxy = proxy_for(*url, [](const char* name) { return std::getenv(name); });
   if (!proxy) return tl::unexpected(proxy.error());
-  add_query(mask_, url->target);
-  HttpEndpoint& e = endpoint_;
-  e.url = std::move(*url), e.proxy = std::move(*proxy);
-  e.connect_timeout_ns = settings_.integer("connect_timeout"), e.timeout_ns = settings_.integer("timeout");
-  if (e.proxy) mask_.add(e.proxy->password), add_with_last_word(mask_, e.proxy->authorization);
+  HttpEndpoint e{std::move(*url), std::move(*proxy)};
+  e.connect_timeout_ns = s.integer("connect_timeout"), e.timeout_ns = s.integer("timeout");
   if (e.url.tls) {
-    auto tls = http_tls(settings_);
+    auto tls = http_tls(s);
     if (!tls) return tl::unexpected(tls.error());
     e.tls = std::move(*tls);
-    e.server_name = settings_.null("tls.server_name") ? e.url.host : settings_.text("tls.server_name");
+    e.server_name = s.null("tls.server_name") ? e.url.host : s.text("tls.server_name");
   }
   const HostPort peer = e.proxy ? HostPort{e.proxy->host, e.proxy->port} : HostPort{e.url.host, e.url.port};
   e.resolver = std::make_shared<Resolver>(peer.host, peer.port);
+  return e;
+}
+
+Result<void> HttpSink::open() {
+  auto endpoint = http_endpoint(settings_);
+  if (!endpoint) return tl::unexpected(endpoint.error());
+  HttpEndpoint& e = endpoint_ = std::move(*endpoint);
+  add_query(mask_, e.url.target);
+  if (e.proxy) mask_.add(e.proxy->password), add_with_last_word(mask_, e.proxy->authorization);
   head_.emplace(e, settings_.secrets("headers"), authorization_, format_, gzip_);
   lanes_.clear();
   for (int64_t i = 0; i < settings_.integer("in_flight"); ++i)

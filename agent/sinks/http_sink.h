@@ -75,6 +75,9 @@ class HttpSink final : public Sink {
 /// The sink's certificates. Error: the file and what is wrong with it.
 Result<std::shared_ptr<Tls>> http_tls(const Settings& settings);
 
+/// Where it sends to, with the proxy that the environment names.
+Result<HttpEndpoint> http_endpoint(const Settings& settings);
+
 extern const SinkType kHttpSinkType;
 
 }  // namespace weir
