@@ -31,11 +31,13 @@ void declare(CLI::App& app, Action& action) {
   add_check(app, action);
   add_config(app, action);
   add_status(app, action);
+  add_top(app, action);
   add_tail(app, action);
   add_send(app, action);
   add_plan(app, action);
   add_reload(app, action);
   add_replay(app, action);
+  add_doctor(app, action);
   add_fsck(app, action);
   add_demo(app, action);
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <netdb.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,8 +16,11 @@
 namespace weir::cli {
 namespace {
 
-Result<Fd> connect_fd(int family, const sockaddr* address, socklen_t length) {
+Result<Fd> connect_fd(int family, const sockaddr* address, socklen_t length, int timeout_ms = -1) {
   Fd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // It limits connect() too; everything that is sent later is sent without waiting.
+  const timeval limit{timeout_ms / 1000, timeout_ms % 1000 * 1000};
+  if (timeout_ms > 0) setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   if (fd.get() < 0 || connect(fd.get(), address, length) != 0) return fail(std::strerror(errno));
   return fd;
 }
@@ -40,13 +44,13 @@ Fd::~Fd() {
   if (fd_ >= 0) close(fd_);
 }
 
-Result<Fd> connect_unix(const std::string& path) {
+Result<Fd> connect_unix(const std::string& path, int timeout_ms) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path || path.find('\0') != path.npos)
     return fail(fmt::format("a socket path has 1 to {} bytes", sizeof address.sun_path - 1));
   path.copy(address.sun_path, path.size());
-  return connect_fd(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  return connect_fd(AF_UNIX, reinterpret_cast<const sockaddr*>(&address), sizeof address, timeout_ms);
 }
 
 std::string IngestAddress::text() const {

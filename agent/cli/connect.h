@@ -23,8 +23,9 @@ class Fd {
   int fd_;
 };
 
-/// Error: the reason alone (`No such file or directory`).
-Result<Fd> connect_unix(const std::string& path);
+/// Error: the reason alone (`No such file or directory`). `timeout_ms`: how long a listener whose queue is
+/// full may take; -1: for ever.
+Result<Fd> connect_unix(const std::string& path, int timeout_ms = -1);
 
 /// Where records go in: `unix:PATH` or `tcp:HOST:PORT` (`tcp:[::1]:4320`).
 struct IngestAddress {

@@ -103,7 +103,7 @@ struct ControlClient::Exchange {
 
   static ControlResult<Exchange> begin(const std::string& path, http::verb method, const std::string& target,
                                        const std::string& body, int timeout_ms) {
-    Result<Fd> fd = connect_unix(path);
+    Result<Fd> fd = connect_unix(path, timeout_ms);
     if (!fd)
       return control_fail(
           kUnreachable,
@@ -155,6 +155,13 @@ ControlResult<HttpAnswer> ControlClient::get(const std::string& target, int time
 ControlResult<HttpAnswer> ControlClient::post(const std::string& target, const std::string& json,
                                               int timeout_ms) const {
   return request("POST", target, json, timeout_ms);
+}
+
+ControlResult<std::string> ControlClient::status(int timeout_ms) const {
+  auto answer = get("/v1/status", timeout_ms);
+  if (!answer) return tl::unexpected(answer.error());
+  if (answer->status != 200) return control_fail(kFailure, problem_text(*answer));
+  return std::move(answer->body);
 }
 
 ControlResult<void> ControlClient::stream(const std::string& target,

@@ -27,6 +27,8 @@ class ControlClient {
   /// Any status. `timeout_ms`: how long the agent may be silent; -1: for ever.
   ControlResult<HttpAnswer> get(const std::string& target, int timeout_ms = 10'000) const;
   ControlResult<HttpAnswer> post(const std::string& target, const std::string& json, int timeout_ms) const;
+  /// The body of GET /v1/status.
+  ControlResult<std::string> status(int timeout_ms = 10'000) const;
   /// Hands over the bytes of a long answer as they come, until the agent ends it or `on_bytes` answers false.
   /// Only for status 200; any other becomes an error with what the agent said.
   ControlResult<void> stream(const std::string& target,

@@ -18,18 +18,11 @@ struct StatusFlags {
 
 constexpr std::chrono::milliseconds kRateWindow(300);
 
-ControlResult<std::string> fetch(const ControlClient& client) {
-  auto answer = client.get("/v1/status");
-  if (!answer) return tl::unexpected(answer.error());
-  if (answer->status != 200) return tl::unexpected(ControlError{kFailure, problem_text(*answer)});
-  return std::move(answer->body);
-}
-
 /// One snapshot has no rates: a second one follows shortly after.
 int show(const ControlClient& client, const std::string& first) {
   const int64_t began_ns = system_clock().monotonic_ns();
   std::this_thread::sleep_for(kRateWindow);
-  const auto second = fetch(client);
+  const auto second = client.status();
   if (!second) return say("weir status: {}", second.error().message), second.error().exit_code;
   const double seconds = double(system_clock().monotonic_ns() - began_ns) / 1e9;
   const auto before = nlohmann::json::parse(first, nullptr, false),
@@ -42,7 +35,7 @@ int status(const StatusFlags& flags) {
   const auto path = control_path(flags.control);
   if (!path) return say("weir status: {}", path.error().message), path.error().exit_code;
   const ControlClient client(*path);
-  const auto first = fetch(client);
+  const auto first = client.status();
   if (!first) return say("weir status: {}", first.error().message), first.error().exit_code;
   if (flags.output == "text") return show(client, *first);
   std::string text = *first;

@@ -1,4 +1,6 @@
 #pragma once
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,15 +14,18 @@ struct Cell {
 };
 
 /// Aligned columns with a heading line. Cells that are too long are cut at their end; notes are lines of
-/// their own below a row.
+/// their own below a row. No line is wider than `screen_width`: columns that may be are made narrower, and
+/// those that still find no room are left out, last ones first.
 class Table {
  public:
   struct Column {
     std::string_view heading;
     bool right = false;
     size_t width_max = 80;
+    size_t width_min = 0;  ///< it may be made as narrow as this; 0: it may not
   };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Table(std::vector<Column> columns, size_t screen_width = SIZE_MAX)
+      : columns_(std::move(columns)), screen_width_(screen_width) {}
 
   void add_row(std::vector<Cell> cells) { rows_.push_back({std::move(cells), {}}); }
   /// Below the row added last, indented.
@@ -36,12 +41,14 @@ class Table {
     std::vector<Cell> notes;
   };
   std::vector<size_t> widths() const;
+  void fit_to_screen(std::vector<size_t>& widths) const;
 
   std::vector<Column> columns_;
+  size_t screen_width_;
   std::vector<Row> rows_;
 };
 
-/// Columns a text takes: its code points.
+/// Columns a text takes on a terminal: two for the wide characters of East Asia, one for any other.
 size_t display_width(std::string_view text);
 /// At most `width` columns; what is cut ends in `...`.
 std::string fit(std::string_view text, size_t width);
