@@ -1,13 +1,17 @@
 #include "agent/app/reloader.h"
 
+#include "agent/app/sandbox_rules.h"
 #include "agent/core/log.h"
 #include "agent/ingest/listeners.h"
 #include "agent/sinks/sink.h"
 
 namespace weir {
 
-Reloader::Reloader(Topology& topology, ConfigRequest request, const Clock& clock)
-    : topology_(topology), request_(std::move(request)), clock_(clock) {}
+Reloader::Reloader(Topology& topology, ConfigRequest request, const Clock& clock,
+                   std::optional<Sandbox> sandbox)
+    : topology_(topology), request_(std::move(request)), clock_(clock) {
+  state_.sandbox = std::move(sandbox);
+}
 
 Reloader::~Reloader() { stop(); }
 
@@ -22,12 +26,11 @@ void Reloader::stop() {
 Result<void> Reloader::start(const Config& config) {
   auto applied = topology_.apply(config, {});
   if (!applied) return tl::unexpected(applied.error());
-  state_ = {1,
-            config.hash,
-            config.files,
-            clock_.wall_ns(),
-            {{"applied", 0}, {"unchanged", 0}, {"refused", 0}},
-            {1, "applied", {}, *applied}};
+  state_.generation = 1;
+  state_.config_hash = config.hash, state_.config_files = config.files;
+  state_.last_time_ns = clock_.wall_ns();
+  state_.results = {{"applied", 0}, {"unchanged", 0}, {"refused", 0}};
+  state_.last = {1, "applied", {}, *applied};
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
   return {};
 }
@@ -61,9 +64,12 @@ ReloadResult Reloader::reload(const ApplyOptions& options) {
   LoadedConfig loaded = load_config(request_, listener_component_types(), sink_component_types());
   ReloadState state = this->state();
   result.generation = state.generation;
-  if (!loaded.config) {
+  std::vector<ConfigError> outside;
+  if (state.sandbox) outside = outside_of(*state.sandbox, loaded.paths);
+  if (!loaded.config || !outside.empty()) {
     result.result = "refused";
     result.errors = std::move(loaded.errors);
+    result.errors.insert(result.errors.end(), outside.begin(), outside.end());
     for (const ConfigError& e : result.errors) log::error("reload: {}", e.text());
   } else if (loaded.config->hash == state.config_hash) {
     result.result = "unchanged";

@@ -2,11 +2,13 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "agent/app/topology.h"
+#include "agent/core/sandbox.h"
 
 namespace weir {
 
@@ -26,6 +28,7 @@ struct ReloadState {
   int64_t last_time_ns = 0;
   std::map<std::string, uint64_t> results;  ///< how many reloads ended so; the start is none
   ReloadResult last;
+  std::optional<Sandbox> sandbox;  ///< of the start; nothing: none
 };
 
 /// The `apply` thread: one configuration change at a time, so that a slow check never stalls health
@@ -33,7 +36,7 @@ struct ReloadState {
 /// everybody gets an answer.
 class Reloader {
  public:
-  Reloader(Topology& topology, ConfigRequest request, const Clock& clock);
+  Reloader(Topology& topology, ConfigRequest request, const Clock& clock, std::optional<Sandbox> sandbox);
   ~Reloader();
   /// The first configuration, on the caller's thread. Error: nothing runs.
   Result<void> start(const Config& config);

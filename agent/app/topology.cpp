@@ -82,6 +82,7 @@ Topology::Topology(const Config& first, std::unique_ptr<Journal> journal, const 
       control_path_(first.control_path),
       metrics_place_(metrics_place(first)),
       journal_place_(journal_place(first)),
+      sandbox_place_(sandbox_place(first)),
       rejected_(io, data_dir_ + "/quarantine", "rejected.jsonl"),
       journal_(std::move(journal)),
       pipeline_(std::make_unique<Pipeline>(*journal_, rejected_, clock)),
@@ -195,6 +196,7 @@ void Topology::report_restarts(const Config& config, ApplyReport& report) {
   needs_restart("control", control_path_, config.control_path);
   needs_restart("metrics", metrics_place_, metrics_place(config));
   needs_restart("journal", journal_place_, journal_place(config));
+  needs_restart("sandbox", sandbox_place_, sandbox_place(config));
 }
 
 /// Finds what listens already (the same kind at the same address), and starts the rest.

@@ -55,6 +55,7 @@ class Report {
   bool incomplete() const { return incomplete_; }
   std::vector<ConfigError> errors;
   std::vector<std::string> notes;
+  std::vector<PathUse> paths;  ///< of `${file:...}`
 
  private:
   bool incomplete_ = false;

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "agent/config/node.h"
 
@@ -51,10 +53,12 @@ Result<std::string> read_credential(std::string_view name) {
   return read_value(std::string(directory) + "/" + word);
 }
 
-Result<std::string> expand(std::string_view text, int depth);
+using Files = std::vector<std::string>;  ///< read, or meant to be
+
+Result<std::string> expand(std::string_view text, int depth, Files& files);
 
 /// `VAR` or `VAR:-default`.
-Result<std::string> expand_variable(std::string_view body, int depth) {
+Result<std::string> expand_variable(std::string_view body, int depth, Files& files) {
   const size_t sign = body.find(":-");
   const std::string name(body.substr(0, sign));
   if (!is_variable_name(name))
@@ -68,14 +72,14 @@ Result<std::string> expand_variable(std::string_view body, int depth) {
     return std::string(value);
   }
   if (value && *value) return std::string(value);
-  return expand(body.substr(sign + 2), depth + 1);
+  return expand(body.substr(sign + 2), depth + 1, files);
 }
 
-Result<std::string> expand_reference(std::string_view body, int depth) {
-  if (body.starts_with("env:")) return expand_variable(body.substr(4), depth);
-  if (body.starts_with("file:")) return read_value(std::string(body.substr(5)));
+Result<std::string> expand_reference(std::string_view body, int depth, Files& files) {
+  if (body.starts_with("env:")) return expand_variable(body.substr(4), depth, files);
+  if (body.starts_with("file:")) return read_value(files.emplace_back(body.substr(5)));
   if (body.starts_with("cred:")) return read_credential(body.substr(5));
-  return expand_variable(body, depth);
+  return expand_variable(body, depth, files);
 }
 
 /// The end of the reference that begins before `from`: a default may hold references of its own.
@@ -88,7 +92,7 @@ size_t find_close(std::string_view text, size_t from) {
   return std::string_view::npos;
 }
 
-Result<std::string> expand(std::string_view text, int depth) {
+Result<std::string> expand(std::string_view text, int depth, Files& files) {
   if (depth > kNestingMax) return fail("defaults within defaults, more than 8 deep");
   std::string out;
   while (!text.empty()) {
@@ -103,7 +107,7 @@ Result<std::string> expand(std::string_view text, int depth) {
       const size_t close = find_close(text, 1);
       if (close == std::string_view::npos)
         return fail("${ is not closed: write ${VAR}, or $$ for a dollar sign");
-      auto value = expand_reference(text.substr(1, close - 1), depth);
+      auto value = expand_reference(text.substr(1, close - 1), depth, files);
       if (!value) return value;
       out += *value;
       text.remove_prefix(close + 1);
@@ -127,7 +131,10 @@ bool holds_reference(std::string_view text) {
 
 void substitute(Node& node, const std::string& path, Report& report) {
   if (node.is_scalar()) {
-    auto value = expand(node.text, 0);
+    Files files;
+    auto value = expand(node.text, 0, files);
+    for (std::string& file : files)
+      report.paths.push_back({PathUse::Kind::read, std::move(file), node.where, path});
     if (node.text.find('$') != std::string::npos) node.plain = false;
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.

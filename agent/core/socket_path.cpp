@@ -22,10 +22,8 @@ std::string directory_of(const std::string& path) {
 }
 
 Result<void> prepare_directory(const std::string& path) {
-  std::string directory = directory_of(path);
-  for (size_t slash = 1; (slash = directory.find('/', slash)) != directory.npos; ++slash)
-    mkdir(directory.substr(0, slash).c_str(), 0755);
-  mkdir(directory.c_str(), directory == "/run/weir" ? 0755 : 0700);
+  const std::string directory = directory_of(path);
+  make_socket_directory(directory);
   struct stat st;
   if (lstat(directory.c_str(), &st) != 0)
     return fail("cannot use the directory of socket " + path + ": " + std::strerror(errno));
@@ -70,6 +68,12 @@ Result<gid_t> group_id(const std::string& name) {
 }
 
 }  // namespace
+
+void make_socket_directory(const std::string& directory) {
+  for (size_t slash = 1; (slash = directory.find('/', slash)) != directory.npos; ++slash)
+    mkdir(directory.substr(0, slash).c_str(), 0755);
+  mkdir(directory.c_str(), directory == "/run/weir" ? 0755 : 0700);
+}
 
 Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions& options) {
   uid_t uid = uid_t(-1);

@@ -17,6 +17,8 @@ struct UnixSocketOptions {
 /// directory is made when missing (0700; 0755 for /run/weir) and refused when it is a link or another user's;
 /// a stale socket file is replaced; anything else at the path is left unharmed and refused.
 Result<int> listen_unix(const std::string& path, const UnixSocketOptions& options);
+/// Makes what is missing of it, as listen_unix() does.
+void make_socket_directory(const std::string& directory);
 /// Gives the socket file at `path` its rights.
 Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions& options);
 
