@@ -16,4 +16,4 @@ WORKDIR /var/lib/weir
 VOLUME ["/run/weir", "/var/lib/weir"]
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["/usr/bin/weir", "status", "-o", "json"]
 ENTRYPOINT ["/usr/bin/weir"]
-CMD ["agent"]
+CMD ["agent", "--set", "sandbox={}"]

@@ -22,6 +22,7 @@
 #include "agent/app/control_server.h"
 #include "agent/app/make_journal.h"
 #include "agent/app/reloader.h"
+#include "agent/app/sandbox_rules.h"
 #include "agent/app/topology.h"
 #include "agent/core/log.h"
 #include "agent/core/passed_sockets.h"
@@ -148,7 +149,7 @@ class Watchdog {
   std::jthread thread_;
 };
 
-int run(const LoadedConfig& loaded, const AgentOptions& options) {
+int run(const LoadedConfig& loaded, const AgentOptions& options, std::optional<Sandbox> sandbox) {
   const Config& config = *loaded.config;
   const Clock& clock = system_clock();
   auto journal = make_journal(config, system_io(), clock);
@@ -157,7 +158,7 @@ int run(const LoadedConfig& loaded, const AgentOptions& options) {
     return kExitFailure;
   }
   Topology topology(config, std::move(*journal), clock, system_io());
-  Reloader reloader(topology, options.config, clock);
+  Reloader reloader(topology, options.config, clock, std::move(sandbox));
   asio::io_context main_io{1};  // its coroutines read the journal: it goes first
   if (auto started = reloader.start(loaded); !started) {
     std::fprintf(stderr, "weir: %s\n", started.error().message.c_str());
@@ -222,7 +223,12 @@ int run_agent(AgentOptions options) {
     return kExitFailure;
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (RLIMIT_FSIZE) is an error of that write
-  int code = run(loaded, options);
+  auto sandbox = enter_sandbox(loaded, options.config);
+  if (!sandbox) {
+    std::fprintf(stderr, "weir: %s\n", sandbox.error().message.c_str());
+    return kExitFailure;
+  }
+  int code = run(loaded, options, std::move(*sandbox));
   log::flush();
   return code;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 
+#include "agent/app/sandbox_rules.h"
 #include "agent/core/log.h"
 #include "agent/core/thread_name.h"
 #include "agent/ingest/listeners.h"
@@ -25,8 +26,11 @@ std::string seen_in(const LoadedConfig& loaded) {
 
 }  // namespace
 
-Reloader::Reloader(Topology& topology, ConfigRequest request, const Clock& clock)
-    : topology_(topology), request_(std::move(request)), clock_(clock) {}
+Reloader::Reloader(Topology& topology, ConfigRequest request, const Clock& clock,
+                   std::optional<Sandbox> sandbox)
+    : topology_(topology), request_(std::move(request)), clock_(clock), sandbox_(std::move(sandbox)) {
+  state_.sandbox = sandbox_;
+}
 
 Reloader::~Reloader() { stop(); }
 
@@ -44,12 +48,11 @@ Result<void> Reloader::start(const LoadedConfig& loaded) {
   const Config& config = *loaded.config;
   auto applied = topology_.apply(config, topology_.plan(config, {}, 0));
   if (!applied) return tl::unexpected(applied.error());
-  state_ = {1,
-            config.hash,
-            config.files,
-            clock_.wall_ns(),
-            {{"applied", 0}, {"unchanged", 0}, {"refused", 0}},
-            {1, "applied", config.hash, {}, *applied}};
+  state_.generation = 1;
+  state_.config_hash = config.hash, state_.config_files = config.files;
+  state_.last_time_ns = clock_.wall_ns();
+  state_.results = {{"applied", 0}, {"unchanged", 0}, {"refused", 0}};
+  state_.last = {1, "applied", config.hash, {}, *applied};
   inputs_ = loaded.inputs;
   seen_ = seen_in(loaded);
   thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
@@ -141,8 +144,15 @@ void Reloader::answer_drained() {
   });
 }
 
+/// With what lies outside of the sandbox among its mistakes.
 LoadedConfig Reloader::load(const ConfigRequest& request) const {
-  return load_config(request, listener_component_types(), sink_component_types());
+  LoadedConfig loaded = load_config(request, listener_component_types(), sink_component_types());
+  if (!sandbox_) return loaded;
+  std::vector<ConfigError> outside = outside_of(*sandbox_, loaded.paths);
+  if (outside.empty()) return loaded;
+  loaded.config.reset();
+  std::ranges::move(outside, std::back_inserter(loaded.errors));
+  return loaded;
 }
 
 bool Reloader::is_new(const LoadedConfig& loaded) const { return seen_in(loaded) != seen_; }

@@ -2,11 +2,13 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "agent/app/topology.h"
+#include "agent/core/sandbox.h"
 
 namespace weir {
 
@@ -28,6 +30,7 @@ struct ReloadState {
   int64_t last_time_ns = 0;
   std::map<std::string, uint64_t> results;  ///< how many reloads ended so; the start is none
   ReloadResult last;
+  std::optional<Sandbox> sandbox;  ///< of the start; nothing: none
 };
 
 struct ReloadRequest {
@@ -47,7 +50,7 @@ struct ReloadRequest {
 class Reloader {
  public:
   using Done = std::function<void(const ReloadResult&)>;
-  Reloader(Topology& topology, ConfigRequest request, const Clock& clock);
+  Reloader(Topology& topology, ConfigRequest request, const Clock& clock, std::optional<Sandbox> sandbox);
   ~Reloader();
   /// The first configuration, on the caller's thread. Error: nothing runs.
   Result<void> start(const LoadedConfig& loaded);
@@ -85,6 +88,7 @@ class Reloader {
   Topology& topology_;
   const ConfigRequest request_;
   const Clock& clock_;
+  const std::optional<Sandbox> sandbox_;
   mutable std::mutex mutex_;
   std::condition_variable_any wanted_;
   std::vector<Waiting> waiting_;

@@ -97,6 +97,13 @@ Json journal_json(const JournalStatus& j) {
   return out;
 }
 
+Json sandbox_json(const Sandbox& sandbox) {
+  return {{"landlock", sandbox.landlock},
+          {"no_new_privs", sandbox.no_new_privs},
+          {"write", sandbox.paths.write},
+          {"read", sandbox.paths.read}};
+}
+
 }  // namespace
 
 std::string status_json(const TopologyStatus& status, const ReloadState& reload, double uptime_s) {
@@ -110,6 +117,7 @@ std::string status_json(const TopologyStatus& status, const ReloadState& reload,
                {{"time", rfc3339(reload.last_time_ns)},
                 {"result", reload.last.result},
                 {"errors", errors_json(reload.last.errors)}}}};
+  if (reload.sandbox) out["sandbox"] = sandbox_json(*reload.sandbox);
   Json sources = Json::object(), streams = Json::object(), sinks = Json::object(), clients = Json::object();
   for (const SourceStats& s : status.sources) sources[s.name] = source_json(s);
   for (Stream s : kStreams) {

@@ -65,6 +65,7 @@ Topology::Topology(const Config& first, std::unique_ptr<Journal> journal, const 
       control_path_(first.control_path),
       metrics_place_(metrics_place(first)),
       journal_place_(journal_place(first)),
+      sandbox_place_(sandbox_place(first)),
       rejected_(io, data_dir_ + "/quarantine", "rejected.jsonl"),
       journal_(std::move(journal)),
       pipeline_(std::make_unique<Pipeline>(*journal_, rejected_, clock)),

@@ -87,8 +87,8 @@ class Topology {
 
   const Clock& clock_;
   Io& io_;
-  const std::string data_dir_, control_path_, metrics_place_,
-      journal_place_;  // of the start; a change needs a restart
+  const std::string data_dir_, control_path_, metrics_place_, journal_place_,
+      sandbox_place_;  // of the start; a change needs a restart
   Quarantine rejected_;
   std::map<std::string, std::unique_ptr<Quarantine>> sink_quarantines_;
   std::unique_ptr<Journal> journal_;

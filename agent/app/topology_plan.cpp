@@ -241,6 +241,7 @@ void Topology::plan_sections(const Config& config, TopologyPlan& plan) const {
   restart("control", control_path_, config.control_path);
   restart("metrics", metrics_place_, metrics_place(config));
   restart("journal", journal_place_, journal_place(config));
+  restart("sandbox", sandbox_place_, sandbox_place(config));
 }
 
 /// All at once: each may take as long as its connect_timeout.

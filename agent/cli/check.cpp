@@ -1,8 +1,11 @@
 #include <CLI/CLI.hpp>
 
+#include "agent/app/sandbox_rules.h"
 #include "agent/cli/command.h"
 #include "agent/cli/config_errors.h"
 #include "agent/cli/console.h"
+#include "agent/cli/control_client.h"
+#include "agent/cli/json_text.h"
 #include "agent/ingest/listeners.h"
 #include "agent/sinks/sink.h"
 
@@ -22,6 +25,23 @@ std::string names_of(const std::vector<std::string>& files) {
   return names.empty() ? "built-in configuration" : names;
 }
 
+/// The agent that runs at this configuration's control socket may have a sandbox, and not be able to reload
+/// it.
+std::vector<ConfigError> outside_of_running(const LoadedConfig& loaded) {
+  constexpr int kPatienceMs = 1000;
+  const auto answer = ControlClient(loaded.config->control_path).get("/v1/status", kPatienceMs);
+  if (!answer || answer->status != 200) return {};
+  const auto status = nlohmann::json::parse(answer->body, nullptr, false);
+  const auto& now = member(status, "sandbox");
+  Sandbox sandbox;
+  sandbox.landlock = int(count_of(now, "landlock"));
+  for (const auto& path : member(now, "write"))
+    if (path.is_string()) sandbox.paths.write.push_back(path);
+  for (const auto& path : member(now, "read"))
+    if (path.is_string()) sandbox.paths.read.push_back(path);
+  return outside_of(sandbox, loaded.paths);
+}
+
 int check(const CheckFlags& flags) {
   const auto listeners = listener_component_types(), sinks = sink_component_types();
   if (flags.reference) return write_out(config_reference(listeners, sinks)) ? kOk : kFailure;
@@ -38,6 +58,7 @@ int check(const CheckFlags& flags) {
     return kConfiguration;
   }
   for (const std::string& note : loaded.config->notes) say("note: {}", note);
+  for (const ConfigError& outside : outside_of_running(loaded)) say("note: {}", outside.text());
   if (flags.print) write_out(print_config(*loaded.config, listeners, sinks));
   say("{}: ok", names_of(loaded.config->files));
   return kOk;

@@ -36,6 +36,20 @@ struct StreamConfig {
   bool operator==(const StreamConfig&) const = default;
 };
 
+/// A place in the file system that the configuration names.
+struct PathUse {
+  enum class Kind {
+    read,    ///< a file, or a directory of files, that may be replaced while the agent runs
+    output,  ///< a directory that files of sinks are in
+    data,    ///< a directory of the agent's own
+    socket,  ///< a directory that a socket is in
+  };
+  Kind kind;
+  std::string path;
+  Location where;
+  std::string key;  ///< `sinks.archive.path`
+};
+
 /// The effective configuration: everything checked, defaults filled in.
 struct Config {
   std::vector<ComponentConfig> listen;
@@ -50,6 +64,7 @@ struct Config {
   std::string data_dir;
   std::string control_path;
   int64_t drain_timeout_ns = 1'000'000'000;
+  std::optional<Settings> sandbox;  ///< write, read; absent: none
 
   std::vector<std::string> files;  ///< what it was read from, in order; empty: embedded default
   std::string hash;                ///< hex, of the effective configuration
@@ -59,6 +74,7 @@ struct Config {
 /// Where these are, in words, to compare what was started with what is asked for.
 std::string metrics_place(const Config& config);
 std::string journal_place(const Config& config);
+std::string sandbox_place(const Config& config);
 
 /// One mistake, as `weir check` prints it.
 struct ConfigError {
@@ -92,6 +108,7 @@ struct LoadedConfig {
   std::optional<Config> config;     ///< absent when there are errors
   std::vector<ConfigError> errors;  ///< all of them
   std::vector<ConfigInput> inputs;  ///< in the order of reading; those that are missing, too
+  std::vector<PathUse> paths;       ///< all places that it names, but for its own files; with errors, too
 };
 
 /// Reads, merges, substitutes, translates the trees under `runtime`, checks, fills in. Reads files and

@@ -22,22 +22,6 @@ const std::string* text_of(const ComponentConfig& component, std::string_view op
   return it == component.settings.values().end() ? nullptr : std::get_if<std::string>(&it->second);
 }
 
-struct Place {
-  Location where;
-  std::string path;
-};
-
-/// Where an option of a component was written, else where the component was.
-Place place_of(const Node& tree, std::string_view group, const ComponentConfig& component,
-               std::string_view option) {
-  const Node* node = find_path(tree, {group, component.name});
-  if (!node) return {component.where, join_path(join_path(group, component.name), option)};
-  const std::string parent = path_of(*node, group, component.name);
-  const Node* value = find_option_node(*node, option);
-  if (!value) return {node->where, join_path(parent, option)};
-  return {value->where, path_of(*value, parent, option)};
-}
-
 /// Every path that a file sink's path with fields may become, as a pattern of fnmatch(3), and one of them.
 struct Reach {
   std::string pattern, sample, owner;

@@ -37,6 +37,7 @@ class Loader {
     config_.clients = read_fixed(top, clients_section());
     config_.quarantine = read_fixed(top, quarantine_section());
     config_.log = read_fixed(top, log_section());
+    if (top.section("sandbox")) config_.sandbox = read_fixed(top, sandbox_section());
     config_.listen = read_components(top, "listen", listener_types_);
     config_.sinks = read_components(top, "sinks", sink_types_);
     const Settings control = read_fixed(top, control_section());
@@ -298,6 +299,7 @@ LoadedConfig load_config(const ConfigRequest& request, const std::vector<Compone
 
   Config config = config::Loader(tree, request, listener_types, sink_types, report).load();
   LoadedConfig out;
+  out.paths = config::path_uses(tree, config, report);
   config::sort_errors(report.errors, files);
   out.errors = std::move(report.errors);
   out.inputs = std::move(report.inputs);

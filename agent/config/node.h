@@ -56,6 +56,7 @@ class Report {
   std::vector<ConfigError> errors;
   std::vector<std::string> notes;
   std::vector<ConfigInput> inputs;
+  std::vector<PathUse> paths;  ///< of `${file:...}`
 
  private:
   bool incomplete_ = false;

@@ -45,4 +45,14 @@ std::string journal_place(const Config& config) {
   return type == "disk" ? "disk at " + config.journal.text("path") : type;
 }
 
+std::string sandbox_place(const Config& config) {
+  if (!config.sandbox) return "none";
+  const auto joined = [&](const char* option) {
+    std::string out;
+    for (const std::string& path : config.sandbox->list(option)) out += (out.empty() ? "" : ", ") + path;
+    return out;
+  };
+  return "{write: [" + joined("write") + "], read: [" + joined("read") + "]}";
+}
+
 }  // namespace weir

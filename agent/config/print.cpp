@@ -168,6 +168,7 @@ std::string print_config(const Config& config, const std::vector<ComponentType>&
   print_fixed(out, config::clients_section(), config.clients);
   print_fixed(out, config::quarantine_section(), config.quarantine);
   print_fixed(out, config::log_section(), config.log);
+  if (config.sandbox) print_fixed(out, config::sandbox_section(), *config.sandbox);
   out += "streams:\n";
   for (Stream stream : kStreams) print_stream(out, stream, config.streams[size_t(stream)]);
   print_components(out, "sinks", config.sinks, sink_types);

@@ -12,7 +12,7 @@ struct FutureWords {
 
 const std::vector<FutureWords>& future_words() {
   static const std::vector<FutureWords> table{
-      {"", {"web", "sandbox"}},
+      {"", {"web"}},
       {"listen.*.type", {"ring", "otlp", "statsd", "zipkin", "prometheus", "syslog"}},
       {"sinks.*.type",
        {"otlp", "otel_otlp", "kafka", "loki", "zipkin", "prometheus", "remote_write", "statsd", "syslog",
@@ -174,6 +174,28 @@ const SectionType& log_section() {
   return section;
 }
 
+const SectionType& sandbox_section() {
+  static const SectionType section{
+      "sandbox",
+      "Where this is written, be it as `sandbox: {}`, the agent gives up at its start what it does not need: "
+      "it opens no file but those listed here and those that its configuration names then (Landlock, where "
+      "the "
+      "kernel has it), executes no program, gains no rights, and cannot be dumped or looked into. Its data, "
+      "the directories of its sockets, outputs, certificates, references `${file:...}` and configuration "
+      "files, `/etc`, `/usr` and what a resolver needs are in it without being listed. A reload that names "
+      "something outside is refused; a change of this section needs a restart.",
+      {{.name = "write",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence =
+            "Directories that a later configuration may write to, too. They must be there at the start."},
+       {.name = "read",
+        .type = OptionType::string_list,
+        .default_text = "[]",
+        .sentence = "Files and directories that a later configuration may read, too."}}};
+  return section;
+}
+
 const SectionType& stream_section() {
   static const SectionType section{
       "streams.<name>",
@@ -311,16 +333,16 @@ const SectionType& sample_section() {
 }
 
 std::vector<const SectionType*> all_sections() {
-  return {&top_section(),    &control_section(),   &metrics_section(),      &journal_section(),
-          &limits_section(), &clients_section(),   &quarantine_section(),   &log_section(),
-          &stream_section(), &signature_section(), &context_diff_section(), &set_section(),
-          &redact_section(), &sample_section()};
+  return {&top_section(),     &control_section(), &metrics_section(),    &journal_section(),
+          &limits_section(),  &clients_section(), &quarantine_section(), &log_section(),
+          &sandbox_section(), &stream_section(),  &signature_section(),  &context_diff_section(),
+          &set_section(),     &redact_section(),  &sample_section()};
 }
 
 const std::vector<std::string_view>& top_level_names() {
   static const std::vector<std::string_view> names{
-      "listen",     "control", "metrics",       "data_dir", "journal", "limits", "clients",
-      "quarantine", "log",     "drain_timeout", "streams",  "sinks",   "runtime"};
+      "listen",     "control", "metrics", "data_dir",      "journal", "limits", "clients",
+      "quarantine", "log",     "sandbox", "drain_timeout", "streams", "sinks",  "runtime"};
   return names;
 }
 

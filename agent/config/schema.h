@@ -24,7 +24,8 @@ const SectionType& limits_section();
 const SectionType& clients_section();
 const SectionType& quarantine_section();
 const SectionType& log_section();
-const SectionType& stream_section();  ///< enabled, sinks
+const SectionType& sandbox_section();  ///< write, read
+const SectionType& stream_section();   ///< enabled, sinks
 const SectionType& signature_section();
 const SectionType& context_diff_section();
 const SectionType& set_section();  ///< overwrite; the other keys are paths

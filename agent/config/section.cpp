@@ -246,6 +246,16 @@ const Node* find_path(const Node& tree, std::initializer_list<std::string_view> 
   return node;
 }
 
+Place place_of(const Node& tree, std::string_view group, const ComponentConfig& component,
+               std::string_view option) {
+  const Node* node = find_path(tree, {group, component.name});
+  if (!node) return {component.where, join_path(join_path(group, component.name), option)};
+  const std::string parent = path_of(*node, group, component.name);
+  const Node* value = find_option_node(*node, option);
+  if (!value) return {node->where, join_path(parent, option)};
+  return {value->where, path_of(*value, parent, option)};
+}
+
 bool is_component_name(std::string_view name) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||

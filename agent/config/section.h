@@ -47,6 +47,14 @@ const Node* find_option_node(const Node& component, std::string_view name);
 /// The value at a path such as {"journal", "max_bytes"}, null where nothing is written.
 const Node* find_path(const Node& tree, std::initializer_list<std::string_view> keys);
 
+struct Place {
+  Location where;
+  std::string path;
+};
+/// Where an option of a component was written, else where the component was.
+Place place_of(const Node& tree, std::string_view group, const ComponentConfig& component,
+               std::string_view option);
+
 /// `[A-Za-z0-9_.-]{1,64}`: names of sinks and listeners end up in file names, metrics and log lines.
 bool is_component_name(std::string_view name);
 
@@ -64,5 +72,8 @@ std::optional<SampleOptions> read_sample(const Node& node, const std::string& pa
 
 /// Checks that see several sections at once; `tree` gives the places.
 void cross_check(const Node& tree, const Config& config, Report& report);
+
+/// All places in the file system that a configuration names, but for its own files.
+std::vector<PathUse> path_uses(const Node& tree, const Config& config, const Report& report);
 
 }  // namespace weir::config

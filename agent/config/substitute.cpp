@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
+#include <vector>
 
 #include "agent/config/node.h"
 
@@ -134,7 +136,10 @@ bool holds_reference(std::string_view text) {
 
 void substitute(Node& node, const std::string& path, Report& report) {
   if (node.is_scalar()) {
+    const size_t known = report.inputs.size();
     auto value = expand(node.text, 0, report.inputs);
+    for (size_t i = known; i < report.inputs.size(); ++i)
+      report.paths.push_back({PathUse::Kind::read, report.inputs[i].path, node.where, path});
     if (node.text.find('$') != std::string::npos) node.plain = false;
     if (!value) report.error(node.where, path, value.error().message);
     // After a mistake the text stays as it is; `unusable` keeps it from being judged a second time.

@@ -21,12 +21,6 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-void make_directory(const std::string& directory) {
-  for (size_t slash = 1; (slash = directory.find('/', slash)) != directory.npos; ++slash)
-    mkdir(directory.substr(0, slash).c_str(), 0755);
-  mkdir(directory.c_str(), directory == "/run/weir" ? 0755 : 0700);
-}
-
 Result<void> check_directory(const std::string& path) {
   const std::string directory = directory_of(path);
   struct stat st;
@@ -81,6 +75,12 @@ Result<gid_t> group_id(const std::string& name) {
 
 }  // namespace
 
+void make_socket_directory(const std::string& directory) {
+  for (size_t slash = 1; (slash = directory.find('/', slash)) != directory.npos; ++slash)
+    mkdir(directory.substr(0, slash).c_str(), 0755);
+  mkdir(directory.c_str(), directory == "/run/weir" ? 0755 : 0700);
+}
+
 Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions& options) {
   uid_t uid = uid_t(-1);
   gid_t gid = gid_t(-1);
@@ -113,7 +113,7 @@ Result<int> listen_unix(const std::string& path, const UnixSocketOptions& option
   const auto named = address_of(path);
   if (!named) return tl::unexpected(named.error());
   const sockaddr_un& address = *named;
-  make_directory(directory_of(path));
+  make_socket_directory(directory_of(path));
   if (auto ready = check_directory(path); !ready) return tl::unexpected(ready.error());
   const auto stale = is_stale(path, address);
   if (!stale) return tl::unexpected(stale.error());

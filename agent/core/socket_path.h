@@ -19,6 +19,8 @@ struct UnixSocketOptions {
 Result<int> listen_unix(const std::string& path, const UnixSocketOptions& options);
 /// What that would fail at because of what is there already; makes and removes nothing.
 Result<void> check_unix_address(const std::string& path);
+/// Makes what is missing of it, as listen_unix() does.
+void make_socket_directory(const std::string& directory);
 /// Gives the socket file at `path` its rights.
 Result<void> set_socket_rights(const std::string& path, const UnixSocketOptions& options);
 

@@ -154,7 +154,8 @@ class Container(harness.AgentTest):
                  *command("HEALTHCHECK")]
         done = subprocess.run(check, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(json.loads(done.stdout)["pid"], 1)
+        status = json.loads(done.stdout)
+        self.assertEqual((status["pid"], status["sandbox"]["no_new_privs"]), (1, True))
         broken = dict(self.environment, WEIR_SOCKET="/run/weir/other/weir.sock")
         self.assertEqual(subprocess.run(check, env=broken, stderr=subprocess.DEVNULL).returncode, 69)
         self.assertEqual(self.stop(pid)[1], 0)
