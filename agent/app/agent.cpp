@@ -1,6 +1,7 @@
 #include "agent/app/agent.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -195,6 +196,14 @@ int run(const LoadedConfig& loaded, const AgentOptions& options, std::optional<S
   return left > 0 ? kExitFailure : 0;
 }
 
+/// A soft limit of open files protects programs that call select(); each connection and ring needs one here.
+void allow_all_descriptors() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int run_agent(AgentOptions options) {
@@ -221,6 +230,7 @@ int run_agent(AgentOptions options) {
   for (const std::string& note : config.notes) log::warn("{}", note);
   if (!data_directory_is_safe(config.data_dir) || !data_directory_is_safe(config.data_dir + "/quarantine"))
     return kExitFailure;
+  allow_all_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file at its limit (RLIMIT_FSIZE) is an error of that write
   auto sandbox = enter_sandbox(loaded, options.config);

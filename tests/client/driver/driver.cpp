@@ -69,7 +69,9 @@ std::vector<long> timed(long count, long pace_ns) {
   return took;
 }
 
-long quantile(const std::vector<long>& sorted, double of) { return sorted[size_t(double(sorted.size() - 1) * of)]; }
+long quantile(const std::vector<long>& sorted, double of) {
+  return sorted[size_t(double(sorted.size() - 1) * of)];
+}
 
 void print_paced(long count, long pace_ns) {
   const std::vector<long> took = timed(count, pace_ns);
