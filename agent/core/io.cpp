@@ -18,10 +18,22 @@ constexpr int kDirectoryFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 int64_t nanoseconds(const statx_timestamp& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
 
+/// Of what is opened, what is not a file of our own alone. Io::open().
+bool is_own_file(int flags) { return (flags & O_NOFOLLOW) && !(flags & (O_DIRECTORY | O_PATH)); }
+
+int own_file(int fd) {
+  struct stat st;
+  if (fd < 0 || ::fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1)) return fd;
+  ::close(fd);
+  errno = S_ISREG(st.st_mode) ? EMLINK : S_ISDIR(st.st_mode) ? EISDIR : ENXIO;
+  return -1;
+}
+
 class SystemIo final : public Io {
  public:
   int open(const std::string& path, int flags, mode_t mode) override {
-    return ::open(path.c_str(), flags, mode);
+    if (!is_own_file(flags)) return ::open(path.c_str(), flags, mode);
+    return own_file(::open(path.c_str(), flags | O_NONBLOCK, mode));
   }
   ssize_t writev(int fd, const iovec* parts, int count) override {
     return count == 1 ? ::write(fd, parts->iov_base, parts->iov_len) : ::writev(fd, parts, count);
@@ -52,7 +64,8 @@ class SystemIo final : public Io {
     return nanoseconds(st.stx_mask & STATX_BTIME ? st.stx_btime : st.stx_mtime);
   }
   int openat(int directory, const std::string& name, int flags, mode_t mode) override {
-    return ::openat(directory, name.c_str(), flags, mode);
+    if (!is_own_file(flags)) return ::openat(directory, name.c_str(), flags, mode);
+    return own_file(::openat(directory, name.c_str(), flags | O_NONBLOCK, mode));
   }
   int open_beneath(int directory, const std::string& path) override {
     open_how how{};

@@ -90,3 +90,26 @@ TEST_CASE("a file knows since when it is there") {
   CHECK(born > 0);
   CHECK(born <= written);
 }
+
+TEST_CASE("a file of our own is a regular one with one name") {
+  Tree t;
+  std::filesystem::create_hard_link(t.dir / "root/file", t.dir / "root/second");
+  REQUIRE(mkfifo((t.dir / "root/fifo").c_str(), 0600) == 0);
+  test::write_file(t.dir / "root/ours", "x");
+  const auto refused = [&](const char* name, int flags) {
+    const int by_path = t.io.open(t.dir / "root" / name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const int error = by_path < 0 ? errno : 0;
+    const int by_name = t.io.openat(t.root, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    CHECK((by_name < 0) == (by_path < 0));
+    if (by_path >= 0) t.io.close(by_path);
+    if (by_name >= 0) t.io.close(by_name);
+    return error;
+  };
+  for (const int flags : {O_RDONLY, O_RDWR, O_RDWR | O_CREAT}) {
+    CHECK(refused("second", flags) == EMLINK);
+    CHECK(refused("fifo", flags) == ENXIO);
+    CHECK(refused("a", flags) == EISDIR);
+    CHECK(refused("out", flags) == ELOOP);
+    CHECK(refused("ours", flags) == 0);
+  }
+}
