@@ -111,7 +111,12 @@ void Topology::plan_sources(const Config& config, TopologyPlan& plan) {
       plan.kept.push_back(source);
       old.erase(same);
     } else {
-      source.source = make_listener(*type, c.name, c.settings, ingest_);
+      const auto holder = std::ranges::find_if(old, [&](const RunningSource& r) {
+        const ListenerType* other = find_listener_type(r.config.type);
+        return r.config.settings.text(other->address_option) == address(c.settings);
+      });
+      source.source =
+          make_listener(*type, c.name, c.settings, ingest_, holder == old.end() ? nullptr : holder->source);
       plan.components[name] = {"create", "ok", c.type + ":" + address(c.settings)};
       plan.created.push_back(source);
     }
@@ -123,8 +128,9 @@ void Topology::plan_sources(const Config& config, TopologyPlan& plan) {
     auto [component, first] =
         plan.components.try_emplace("listen." + r.config.name, ComponentChange{"remove"});
     std::string& message = component->second.message;
-    if (!first) component->second.action = "change", message += ", before at " + r.source->address() + "; ";
-    message += connections(r, " there read until empty, then closed");
+    const std::string closed = connections(r, " there read until empty, then closed");
+    if (!first) component->second.action = "change", message += ", before at " + r.source->address();
+    message += (message.empty() || closed.empty() ? "" : "; ") + closed;
     plan.removed.push_back(r.source);
   }
 }
