@@ -249,13 +249,14 @@ void Topology::plan_sections(const Config& config, TopologyPlan& plan) const {
   restart("journal", journal_place_, journal_place(config));
 }
 
-/// All at once: each may take as long as its connect_timeout.
+/// All at once, where there are threads for it: each may take as long as its connect_timeout.
 void Topology::check_reachable(const Config& config, TopologyPlan& plan) const {
   std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
   for (const ComponentConfig& c : config.sinks) {
     const SinkType* type = find_sink_type(c.type);
     if (!type->reach) continue;
-    asked.emplace_back("sinks." + c.name, std::async(std::launch::async, [this, type, &c] {
+    asked.emplace_back("sinks." + c.name,
+                       std::async(std::launch::async | std::launch::deferred, [this, type, &c] {
                          return type->reach(c.settings, clock_, stopping_.get_token());
                        }));
   }
