@@ -111,7 +111,12 @@ void Topology::plan_sources(const Config& config, TopologyPlan& plan) {
       plan.kept.push_back(source);
       old.erase(same);
     } else {
-      source.source = make_listener(*type, c.name, c.settings, ingest_);
+      const auto holder = std::ranges::find_if(old, [&](const RunningSource& r) {
+        const ListenerType* other = find_listener_type(r.config.type);
+        return r.config.settings.text(other->address_option) == address(c.settings);
+      });
+      source.source =
+          make_listener(*type, c.name, c.settings, ingest_, holder == old.end() ? nullptr : holder->source);
       plan.components[name] = {"create", "ok", c.type + ":" + address(c.settings)};
       plan.created.push_back(source);
     }
@@ -123,8 +128,9 @@ void Topology::plan_sources(const Config& config, TopologyPlan& plan) {
     auto [component, first] =
         plan.components.try_emplace("listen." + r.config.name, ComponentChange{"remove"});
     std::string& message = component->second.message;
-    if (!first) component->second.action = "change", message += ", before at " + r.source->address() + "; ";
-    message += connections(r, " there read until empty, then closed");
+    const std::string closed = connections(r, " there read until empty, then closed");
+    if (!first) component->second.action = "change", message += ", before at " + r.source->address();
+    message += (message.empty() || closed.empty() ? "" : "; ") + closed;
     plan.removed.push_back(r.source);
   }
 }
@@ -244,13 +250,14 @@ void Topology::plan_sections(const Config& config, TopologyPlan& plan) const {
   restart("sandbox", sandbox_place_, sandbox_place(config));
 }
 
-/// All at once: each may take as long as its connect_timeout.
+/// All at once, where there are threads for it: each may take as long as its connect_timeout.
 void Topology::check_reachable(const Config& config, TopologyPlan& plan) const {
   std::vector<std::pair<std::string, std::future<Result<void>>>> asked;
   for (const ComponentConfig& c : config.sinks) {
     const SinkType* type = find_sink_type(c.type);
     if (!type->reach) continue;
-    asked.emplace_back("sinks." + c.name, std::async(std::launch::async, [this, type, &c] {
+    asked.emplace_back("sinks." + c.name,
+                       std::async(std::launch::async | std::launch::deferred, [this, type, &c] {
                          return type->reach(c.settings, clock_, stopping_.get_token());
                        }));
   }

@@ -1,6 +1,7 @@
 #include "agent/ingest/listener.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #include "agent/core/check.h"
 #include "agent/core/clock.h"
@@ -57,8 +59,9 @@ Peer peer_of(int fd) {
 
 class Listener final : public Source, public std::enable_shared_from_this<Listener> {
  public:
-  Listener(const ListenerType& type, std::string name, const Settings& settings, IngestContext& context)
-      : type_(type), settings_(settings), context_(context), socket_(context.io) {
+  Listener(const ListenerType& type, std::string name, const Settings& settings, IngestContext& context,
+           std::shared_ptr<Source> before)
+      : type_(type), settings_(settings), context_(context), before_(std::move(before)), socket_(context.io) {
     stats_->name = std::move(name);
     stats_->type = type.type.name;
   }
@@ -99,7 +102,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   Result<void> check(const Settings& settings) const override {
     auto tls = make_tls(settings);
     if (!tls) return tl::unexpected(tls.error());
-    if (socket_.is_open()) return {};
+    if (socket_.is_open() || before_) return {};
     const auto passed = passed_socket(stats_->name, settings.text(type_.address_option));
     if (!passed) return type_.check(settings);
     ::close(passed->fd);
@@ -126,6 +129,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     for (Session* s : sessions_) s->push_policy(policy);
   }
 
+  int share_socket() const override { return fcntl(listen_.fd, F_DUPFD_CLOEXEC, 0); }
   std::string address() const override { return listen_.address; }
   std::shared_ptr<SourceStats> stats() const override { return stats_; }
 
@@ -201,6 +205,12 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   }
 
   Result<ListenSocket> open_socket() {
+    if (const auto before = std::exchange(before_, nullptr)) {
+      const int fd = before->share_socket();
+      if (fd < 0) return fail(before->address() + ": " + std::strerror(errno));
+      const std::string address = before->address();
+      return ListenSocket{fd, std::string(type_.type.name) + address.substr(address.find(':')), ""};
+    }
     auto passed = passed_socket(stats_->name, settings_.text(type_.address_option));
     if (!passed) return type_.open(settings_);
     passed_ = true;
@@ -222,7 +232,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   IngestContext& context_;
   FrameHandler* handler_ = nullptr;
   ListenSocket listen_;
-  bool passed_ = false;  ///< by the service manager, whose it stays
+  std::shared_ptr<Source> before_;  ///< until start()
+  bool passed_ = false;             ///< by the service manager, whose it stays
   ino_t inode_ = 0;
   dev_t device_ = 0;
   asio::posix::stream_descriptor socket_;
@@ -234,8 +245,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
 }  // namespace
 
 std::shared_ptr<Source> make_listener(const ListenerType& type, std::string name, const Settings& settings,
-                                      IngestContext& context) {
-  return std::make_shared<Listener>(type, std::move(name), settings, context);
+                                      IngestContext& context, std::shared_ptr<Source> before) {
+  return std::make_shared<Listener>(type, std::move(name), settings, context, std::move(before));
 }
 
 const ListenerType* find_listener_type(std::string_view name) {

@@ -31,8 +31,9 @@ struct ListenerType {
 const std::vector<ListenerType>& listener_types();
 const ListenerType* find_listener_type(std::string_view name);
 
-/// A source of stream connections; each becomes a Session.
+/// A source of stream connections; each becomes a Session. `before` listens at this address until it is
+/// stopped: its socket is shared, so that nobody is refused in between.
 std::shared_ptr<Source> make_listener(const ListenerType& type, std::string name, const Settings& settings,
-                                      IngestContext& context);
+                                      IngestContext& context, std::shared_ptr<Source> before = nullptr);
 
 }  // namespace weir

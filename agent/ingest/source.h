@@ -26,6 +26,8 @@ class Source {
   virtual Result<void> reconfigure(const std::string& name, const Settings& settings) = 0;
   /// Tells numbered clients a policy that has changed (interface.md section 2). `policy` is a JSON object.
   virtual void push_policy(const std::string& policy) = 0;
+  /// The listening socket once more, for a source that takes over the address: the caller's.
+  virtual int share_socket() const = 0;
   /// As in the ready line: `unix:/run/weir/weir.sock`, `tcp:127.0.0.1:4320` (the real port).
   virtual std::string address() const = 0;
   virtual std::shared_ptr<SourceStats> stats() const = 0;

@@ -1,4 +1,5 @@
 """Reload: everything new is built beside what runs, then swapped; a bad file changes nothing. And the orderly stop."""
+import http.client
 import json
 import os
 import signal
@@ -171,6 +172,27 @@ class Reload(harness.AgentTest):
         held.finish_plain()
         agent.wait_delivered("moved", 4)
         self.assertEqual(self.numbers(agent, "a.jsonl"), [0, 1, 2, 3])
+
+    def test_another_kind_of_listener_takes_over_the_address(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        text = 'listen: {local: {type: unix, path: "@/in.sock"}, net: {type: %%s, bind: "127.0.0.1:%d"}}\n' % port + ONE
+        agent = self.start(text % "tcp")
+        agent.send_plain([log("m", n=0)], "net")
+        self.write_config(text % "http")
+        planned = json.loads(self.weir("plan", "-o", "json").stdout)["components"]["listen.net"]
+        self.assertEqual((planned["action"], planned["result"]), ("change", "ok"))
+        self.reload()
+        self.assertEqual(agent.status()["sources"]["net"]["address"], "http:127.0.0.1:%d" % port)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=harness.DEADLINE_S)
+        connection.request("POST", "/", body=log("m", n=1) + "\n")
+        self.assertEqual(connection.getresponse().status, 200)
+        connection.close()
+        self.write_config(text % "tcp")
+        self.reload()
+        agent.send_plain([log("m", n=2)], "net")
+        agent.wait_delivered("keep", 3)
+        self.assertEqual(self.numbers(agent, "keep.jsonl"), [0, 1, 2])
 
     def test_a_removed_stream_route_stops_only_that(self):
         agent = self.start(ONE)
