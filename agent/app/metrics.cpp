@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <initializer_list>
@@ -12,6 +13,11 @@
 
 namespace weir {
 namespace {
+
+/// kLatencyBoundsNs in seconds, in the canonical form of OpenMetrics.
+constexpr std::array<std::string_view, kLatencyBoundsNs.size()> kBounds{
+    "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01",
+    "0.025", "0.05",    "0.1",   "0.25",   "0.5",     "1.0",    "2.5",   "5.0",    "10.0",  "60.0"};
 
 using Labels = std::initializer_list<std::pair<std::string_view, std::string_view>>;
 
@@ -24,12 +30,29 @@ class Exposition {
   void counter(std::string_view name, std::string_view help) { announce(name, "counter", help); }
   void gauge(std::string_view name, std::string_view help) { announce(name, "gauge", help); }
 
+  void histogram(std::string_view name, std::string_view help) { announce(name, "histogram", help); }
+
+  /// Of the histogram announced last.
+  void buckets(const std::pair<std::string_view, std::string_view>& label, const LatencySnapshot& h) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < h.counts.size(); ++i) {
+      count += h.counts[i];
+      const std::string_view le = i < kBounds.size() ? kBounds[i] : "+Inf";
+      if (label.first.empty())
+        sample({{"le", le}}, std::to_string(count), "_bucket");
+      else
+        sample({label, {"le", le}}, std::to_string(count), "_bucket");
+    }
+    const auto put = [&](std::string_view value, std::string_view suffix) {
+      label.first.empty() ? sample({}, value, suffix) : sample({label}, value, suffix);
+    };
+    put(number(h.sum_s), "_sum");
+    put(std::to_string(count), "_count");
+  }
+
   /// Of the family announced last.
   void sample(Labels labels, uint64_t value) { sample(labels, std::to_string(value)); }
-  void sample(Labels labels, double value) {
-    char digits[32];
-    sample(labels, {digits, std::to_chars(digits, digits + sizeof digits, value).ptr});
-  }
+  void sample(Labels labels, double value) { sample(labels, number(value)); }
 
   std::string finish() && {
     if (open_metrics_) text_ += "# EOF\n";
@@ -45,8 +68,12 @@ class Exposition {
          {std::pair<std::string_view, std::string_view>{"HELP", help}, {"TYPE", type}})
       text_.append("# ").append(word).append(" ").append(family).append(" ").append(rest).append("\n");
   }
-  void sample(Labels labels, std::string_view value) {
-    text_ += name_;
+  static std::string number(double value) {
+    char digits[32];
+    return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+  }
+  void sample(Labels labels, std::string_view value, std::string_view suffix = {}) {
+    text_.append(name_).append(suffix);
     char before = '{';
     for (const auto& [key, word] : labels) {
       text_ += std::exchange(before, ',');
@@ -145,6 +172,20 @@ uint64_t resident_bytes() {
   return pages * uint64_t(sysconf(_SC_PAGESIZE));
 }
 
+void latencies(Exposition& out, const TopologyStatus& status) {
+  out.histogram("weir_stage_duration_seconds",
+                "From the turn that read a record: until it was journalled; until its client was told.");
+  out.buckets({"stage", "journalled"}, status.journalled);
+  out.buckets({"stage", "acknowledged"}, status.acknowledged);
+  out.histogram("weir_journal_fsync_seconds", "Syncs of the journal's segments.");
+  out.buckets({}, status.journal.fsync);
+  out.histogram("weir_sink_delivery_seconds", "Deliveries of a batch, good or bad.");
+  for (const SinkStatus& s : status.sinks) out.buckets({"sink", s.name}, s.delivery);
+  out.histogram("weir_sink_latency_seconds",
+                "Records, from the turn that read them until they were delivered.");
+  for (const SinkStatus& s : status.sinks) out.buckets({"sink", s.name}, s.latency);
+}
+
 uint64_t open_descriptors() {
   uint64_t n = 0;
   if (DIR* const directory = opendir("/proc/self/fd")) {
@@ -192,6 +233,7 @@ std::string metrics_text(const TopologyStatus& status, const ReloadState& reload
   for (Stream s : kStreams) out.sample({{"stream", stream_name(s)}}, status.streams[size_t(s)].records);
   journal(out, status.journal);
   sinks(out, status.sinks);
+  latencies(out, status);
   uint64_t gaps = 0, dropped = 0;
   for (const ClientState& c : status.clients) gaps += c.gaps, dropped += c.dropped;
   out.counter("weir_client_gap_records_total", "Numbers of the clients that are remembered that never came.");

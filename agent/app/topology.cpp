@@ -188,6 +188,7 @@ TopologyStatus Topology::status() {
   pipe_.call([&] {
     for (RunningSource& s : sources_) out.sources.push_back(*s.source->stats());
     out.streams = pipeline_->stream_stats();
+    out.journalled = pipeline_->journalled().snapshot(), out.acknowledged = ingest_.acknowledged.snapshot();
     for (const auto& client : pipeline_->clients().all()) {
       if (out.clients.size() == kStatusClientsMax) break;
       out.clients.push_back(*client);

@@ -24,6 +24,7 @@ struct TopologyStatus {
   std::array<bool, kStreamCount> enabled{};
   JournalStatus journal;
   std::vector<SinkStatus> sinks;
+  LatencySnapshot journalled, acknowledged;
   std::vector<ClientState> clients;  ///< most recently seen first, at most 1,000
   int64_t conservation_error() const;
 };

@@ -19,6 +19,9 @@ namespace {
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J";
 constexpr std::string_view kLeave = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
 
+/// Around a picture: a terminal that knows these shows nothing of it before it is whole; others pass over them.
+constexpr std::string_view kBegin = "\x1b[?2026h", kEnd = "\x1b[?2026l";
+
 }  // namespace
 
 ScreenSize screen_size() {
@@ -59,9 +62,11 @@ void Screen::give_back() {
 }
 
 void Screen::draw(const std::vector<std::string>& lines) {
-  std::string out = std::exchange(resized_, false) ? "\x1b[2J" : "";
+  std::string out(kBegin);
+  if (std::exchange(resized_, false)) out += "\x1b[2J";
   for (size_t i = 0; i < lines.size(); ++i) out += fmt::format("\x1b[{};1H{}\x1b[K", i + 1, lines[i]);
   if (lines.size() < screen_size().height) out += fmt::format("\x1b[{};1H\x1b[J", lines.size() + 1);
+  out += kEnd;
   if (!write_out(out)) input_ = false, signal_ = SIGHUP;  // the terminal is gone
 }
 

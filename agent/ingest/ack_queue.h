@@ -15,30 +15,38 @@ class AckQueue {
 
   bool empty() const { return begin_ == entries_.size(); }
   void clear() { entries_.clear(), begin_ = 0; }
-  /// Everything up to `seq` lies before `mark` of the journal. Neither is smaller than the time before.
-  void add(uint64_t seq, uint64_t mark) {
+  /// Everything up to `seq`, the last `records` of it new, lies before `mark` of the journal. Neither number
+  /// is smaller than the time before. `since_ns`: when they were read.
+  void add(uint64_t seq, uint64_t mark, uint64_t records = 0, int64_t since_ns = 0) {
     if (!empty() && (entries_.back().mark == mark || entries_.size() - begin_ == kEntriesMax)) {
-      entries_.back() = {seq, mark};
+      Entry& last = entries_.back();
+      last.seq = seq, last.mark = mark, last.records += records;
       return;
     }
     if (entries_.size() == kEntriesMax) {
       entries_.erase(entries_.begin(), entries_.begin() + ptrdiff_t(begin_));
       begin_ = 0;
     }
-    entries_.push_back({seq, mark});
+    entries_.push_back({seq, mark, records, since_ns});
   }
-  /// Takes out what `has_reached(mark)` holds for, from the front. The number to acknowledge; 0: none.
-  template <class HasReached>
-  uint64_t take(HasReached has_reached) {
+  /// Takes out what `has_reached(mark)` holds for, from the front; `taken(records, since_ns)` hears of each.
+  /// The number to acknowledge; 0: none.
+  template <class HasReached, class Taken>
+  uint64_t take(HasReached has_reached, Taken taken) {
     uint64_t seq = 0;
-    while (!empty() && has_reached(entries_[begin_].mark)) seq = entries_[begin_++].seq;
+    while (!empty() && has_reached(entries_[begin_].mark)) {
+      const Entry& entry = entries_[begin_++];
+      seq = entry.seq;
+      taken(entry.records, entry.since_ns);
+    }
     if (empty()) clear();
     return seq;
   }
 
  private:
   struct Entry {
-    uint64_t seq, mark;
+    uint64_t seq, mark, records;
+    int64_t since_ns;
   };
   std::vector<Entry> entries_;  // those before begin_ are done
   size_t begin_ = 0;

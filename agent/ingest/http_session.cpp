@@ -310,9 +310,13 @@ asio::awaitable<HttpSession::Answer> HttpSession::take_once(const std::string& k
     const bool goes_on = co_await pause(std::chrono::milliseconds(5));
     if (!goes_on) co_return Answer{};
   }
+  const int64_t began_ns = system_clock().monotonic_ns();
   const Taken taken = co_await take_begun(key, body, whole);
   if (!taken.complete) co_return Answer{};
-  co_return co_await wait_secured(handler_.journal_mark(), taken, false, !key.empty());
+  Answer answer = co_await wait_secured(handler_.journal_mark(), taken, false, !key.empty());
+  if (answer.status == 200)
+    context_.acknowledged.add(system_clock().monotonic_ns() - began_ns, taken.records);
+  co_return answer;
 }
 
 /// take() with its key in the table: in progress, then done, or as if it had never come.

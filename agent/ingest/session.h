@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/core/frame_handler.h"
+#include "agent/core/latency.h"
 #include "agent/core/options.h"
 #include "agent/ingest/connection.h"
 #include "agent/ingest/idempotency_keys.h"
@@ -28,6 +29,8 @@ struct IngestContext {
   std::shared_ptr<size_t> body_bytes = std::make_shared<size_t>(0);
   /// Told when the journal has got on.
   WaitingList waiting = {};
+  /// From the turn in which records of a client that waits were read until it was told.
+  LatencyHistogram acknowledged = {};
   /// Made with the first ring.
   std::shared_ptr<RingSweeper> rings = {};
 };

@@ -153,6 +153,7 @@ asio::awaitable<void> StreamSession::turn() {
     input_.put_aside();
     co_return;
   }
+  if (tells()) turn_began_ns_ = system_clock().monotonic_ns();
   backlog_ = !protocol_->feed();
   if (end_of_input_ && !backlog_) backlog_ = !protocol_->feed_last();
   protocol_->end_turn();
@@ -171,7 +172,9 @@ void StreamSession::add_replies() {
   if (tells()) {
     for (const RejectNote& note : producer_.rejects) protocol_->replies().reject(out_, note);
     const uint64_t seq = producer_.next_seq - 1;
-    if (seq > owed_seq_) acks_.add(owed_seq_ = seq, producer_.client->mark);
+    if (seq > owed_seq_)
+      acks_.add(owed_seq_ = seq, producer_.client->mark, producer_.records - owed_records_, turn_began_ns_);
+    owed_records_ = producer_.records;
     acknowledge();
     if (given_back) protocol_->replies().nack(out_, producer_.next_seq, frames::kFailed);
   }
@@ -186,8 +189,13 @@ void StreamSession::give_up_from(uint64_t seq) {
 }
 
 void StreamSession::acknowledge() {
+  int64_t now_ns = 0;
   const uint64_t seq =
-      acks_.take([this](uint64_t mark) { return handler_.has_reached(mark, producer_.level); });
+      acks_.take([this](uint64_t mark) { return handler_.has_reached(mark, producer_.level); },
+                 [&](uint64_t records, int64_t since_ns) {
+                   if (now_ns == 0) now_ns = system_clock().monotonic_ns();
+                   context_.acknowledged.add(now_ns - since_ns, records);
+                 });
   if (seq > 0) protocol_->replies().ack(out_, told_seq_ = seq);
   if (!acks_.empty()) context_.waiting.add(*this);
 }

@@ -60,8 +60,10 @@ class StreamSession final : public Session {
   std::string out_;         ///< replies not sent yet; nothing is read while there are any
   std::string last_words_;  ///< to be said when all else is
   AckQueue acks_;
-  uint64_t owed_seq_ = 0;  ///< highest number that was acknowledged or is in acks_
-  uint64_t told_seq_ = 0;  ///< highest number acknowledged
+  uint64_t owed_seq_ = 0;      ///< highest number that was acknowledged or is in acks_
+  uint64_t told_seq_ = 0;      ///< highest number acknowledged
+  uint64_t owed_records_ = 0;  ///< of this connection, up to owed_seq_
+  int64_t turn_began_ns_ = 0;  ///< monotonic; of clients that are told
   bool welcomed_ = false;
   bool sending_ = false;   ///< serve() is at it with out_
   bool sleeping_ = false;  ///< serve() waits for on_progress()

@@ -180,6 +180,7 @@ JournalStatus DiskJournal::status() const {
   s.state = state_ == "ok" && full_ ? "full" : state_;
   s.error = error_;
   s.totals = totals_;
+  s.fsync = fsync_.snapshot();
   s.fsync_errors = fsync_errors_, s.torn_bytes = torn_bytes_, s.damaged_records = damaged_records_;
   return s;
 }

@@ -183,6 +183,7 @@ class DiskJournal final : public TailJournal {
   void wait_for_room(const char* why);
   bool sync();
   bool sync_sealed();
+  bool sync_data(int fd);
   bool write_again(const Sealed& sealed);
   void on_durable(const Boundary& upto, size_t appends);
   void abandon_file();
@@ -259,6 +260,7 @@ class DiskJournal final : public TailJournal {
   std::mutex sync_mutex_;     ///< one sync at a time; before mutex_
   std::unordered_map<std::string, RememberedClient> clients_;  ///< as of synced_; under clients_mutex_
   std::vector<RememberedClient> recovered_clients_;            ///< under mutex_
+  LatencyHistogram fsync_;
   std::atomic<int64_t> client_memory_ns_ = 24 * 3600 * INT64_C(1'000'000'000);
   std::atomic<size_t> clients_max_ = 100'000;
 

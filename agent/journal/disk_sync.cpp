@@ -51,6 +51,16 @@ bool DiskJournal::write_again(const Sealed& sealed) {
   return true;
 }
 
+/// False: errno says why.
+bool DiskJournal::sync_data(int fd) {
+  const int64_t began_ns = clock_.monotonic_ns();
+  const bool synced = io_.fdatasync(fd) == 0;
+  const int error = errno;
+  fsync_.add(clock_.monotonic_ns() - began_ns);
+  errno = error;
+  return synced;
+}
+
 /// Full segments first, oldest first. Nobody waits for what is in one that cannot be synced: its promise was
 /// `buffered` at most. But of what an earlier process wrote somebody may have been told nothing yet: that is
 /// tried again, and false.
@@ -62,7 +72,7 @@ bool DiskJournal::sync_sealed() {
       if (sealed_.empty()) return true;
       first = sealed_.front();
     }
-    const bool synced = !first.failed && write_again(first) && io_.fdatasync(first.file->fd) == 0;
+    const bool synced = !first.failed && write_again(first) && sync_data(first.file->fd);
     const int error = errno;
     std::lock_guard lock(mutex_);
     if (!synced && !first.failed && first.found_to > 0) {
@@ -107,7 +117,7 @@ bool DiskJournal::sync() {
     }
     if (!file || !sealed_.empty()) return false;
   }
-  if (io_.fdatasync(file->fd) != 0) {
+  if (!sync_data(file->fd)) {
     on_sync_failed(errno, file);
     return false;
   }

@@ -29,14 +29,14 @@ BatchView first_records(const BatchView& batch, uint64_t records) {
   out.streams = batch.streams;
   out.begin = out.end = batch.begin;
   for (const BatchSlice& slice : batch.slices) {
-    BatchSlice part{slice.block, slice.first_entry, 0, slice.begin, slice.before};
+    BatchSlice part{slice.block, slice.first_entry, 0, slice.begin, slice.before, 0, slice.received_ns};
     out.end = slice.begin;
     out.covered = slice.before;
     while (part.entry_count < slice.entry_count && out.records < records) {
       const IndexEntry& e = slice.block->entry(slice.first_entry + part.entry_count++);
       ++out.covered.records[size_t(e.stream)], out.covered.bytes[size_t(e.stream)] += e.length;
       ++out.end;
-      if (batch.streams.has(e.stream)) ++out.records, out.bytes += e.length;
+      if (batch.streams.has(e.stream)) ++out.records, ++part.records, out.bytes += e.length;
     }
     out.slices.push_back(std::move(part));
     if (out.records == records) break;

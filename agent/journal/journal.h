@@ -10,6 +10,7 @@
 
 #include "agent/core/ack_level.h"
 #include "agent/core/frame_handler.h"
+#include "agent/core/latency.h"
 #include "agent/core/result.h"
 #include "agent/core/stream.h"
 #include "agent/journal/block.h"
@@ -74,6 +75,8 @@ struct BatchSlice {
   uint32_t first_entry = 0, entry_count = 0;
   Position begin = 0;  ///< position before its first entry
   Totals before;  ///< of everything from the batch's begin to there; slices may leave out what lies between
+  uint64_t records = 0;     ///< of the batch's streams
+  int64_t received_ns = 0;  ///< wall clock, of its first record; 0: not known
 };
 
 /// A zero-copy look at the next records of a cursor's streams. Keeps its blocks alive; its bytes never
@@ -178,6 +181,7 @@ struct JournalStatus {
   Totals totals;      ///< everything ever appended
   std::string error;  ///< why it is not ok, for people
   uint64_t fsync_errors = 0, torn_bytes = 0, damaged_records = 0;
+  LatencySnapshot fsync;  ///< of its segments
 };
 
 /// The spine (delivery.md section 1): append-only, any number of cursors. append() and new_block() from the

@@ -253,6 +253,10 @@ void TailCursor::fill(BatchView& out, const BatchLimits& limits, const Entries& 
   out.begin = out.end = at.position;
   out.records = out.bytes = 0;
   out.covered = {};
+  const auto came = [&](const TailEntry& t) {
+    const int64_t ns = journal_.arrivals_.of(out.end);
+    return ns != 0 ? ns : t.received_ns;
+  };
   auto entry = std::ranges::upper_bound(entries, at.position, {}, [](const TailEntry& e) { return e.end(); });
   for (; entry != entries.end() && entry->before.position <= out.end && out.end < end.position; ++entry) {
     const TailEntry& t = *entry;
@@ -262,19 +266,21 @@ void TailCursor::fill(BatchView& out, const BatchLimits& limits, const Entries& 
     bool whole = record == 0 && out.records + matching <= records_max && t.end() <= end.position &&
                  (out.bytes + bytes <= limits.bytes_max || matching == 0);
     if (whole) {
-      if (matching) out.slices.push_back({t.block, t.first_entry, t.entry_count, out.end, out.covered});
+      if (matching)
+        out.slices.push_back(
+            {t.block, t.first_entry, t.entry_count, out.end, out.covered, matching, came(t)});
       out.records += matching, out.bytes += bytes, out.end += t.entry_count;
       out.covered += t.totals;
       continue;
     }
-    BatchSlice slice{t.block, t.first_entry + record, 0, out.end, out.covered};
+    BatchSlice slice{t.block, t.first_entry + record, 0, out.end, out.covered, 0, came(t)};
     for (; record < t.entry_count && out.end < end.position; ++record) {
       const IndexEntry& e = t.block->entry(t.first_entry + record);
       bool mine = stretch.streams.has(e.stream);
       if (mine &&
           (out.records == records_max || (out.records > 0 && out.bytes + e.length > limits.bytes_max)))
         break;
-      if (mine) ++out.records, out.bytes += e.length;
+      if (mine) ++out.records, ++slice.records, out.bytes += e.length;
       ++out.covered.records[size_t(e.stream)], out.covered.bytes[size_t(e.stream)] += e.length;
       ++slice.entry_count, ++out.end;
     }

@@ -94,6 +94,7 @@ void TailJournal::push(const Transaction& t) {
         {t.block, t.first_entry, t.entry_count, t.received_ns, t.totals, {position_, totals_}});
     held_bytes_ += bytes;
   }
+  arrivals_.add(position_, t.received_ns);
   position_ += t.entry_count;
   totals_ += t.totals;
 }

@@ -29,6 +29,40 @@ struct TailEntry {
   Position end() const { return before.position + entry_count; }
 };
 
+/// When the records that were appended last came in. Entries are merged, so theirs is of their first record
+/// alone.
+class ArrivalTimes {
+ public:
+  void add(Position begin, int64_t received_ns) {
+    if (count_ > 0 && received_ns >= last().ns && received_ns - last().ns < kStepNs) return;
+    ring_[count_++ % kSize] = {begin, received_ns};
+  }
+  /// At most kStepNs too early; 0: longer ago than is remembered.
+  int64_t of(Position position) const {
+    uint64_t low = count_ > kSize ? count_ - kSize : 0, high = count_;
+    while (low < high) {
+      const uint64_t middle = low + (high - low) / 2;
+      if (ring_[middle % kSize].begin <= position)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    const bool known = low > 0 && low + kSize > count_;
+    return known ? ring_[(low - 1) % kSize].ns : 0;
+  }
+
+ private:
+  static constexpr uint64_t kSize = 4096;
+  static constexpr int64_t kStepNs = 500'000;
+  struct Arrival {
+    Position begin = 0;
+    int64_t ns = 0;
+  };
+  const Arrival& last() const { return ring_[(count_ - 1) % kSize]; }
+  std::vector<Arrival> ring_ = std::vector<Arrival>(kSize);
+  uint64_t count_ = 0;
+};
+
 /// A stretch of the journal in which a cursor reads these streams. The last one may be open.
 struct Stretch {
   StreamSet streams;
@@ -110,6 +144,7 @@ class TailJournal : public Journal {
   uint64_t bytes_max_;
   Position position_ = 0;
   Totals totals_;
+  ArrivalTimes arrivals_;
   std::vector<TailCursor*> cursors_;
   std::shared_ptr<BlockPool> pool_;
   std::function<void()> on_space_;

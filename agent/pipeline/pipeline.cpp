@@ -305,7 +305,10 @@ Intake Pipeline::on_turn_end(Producer& producer) {
 Intake Pipeline::retry_pending() { return append_pending(); }
 
 Intake Pipeline::append_pending() {
+  if (pending_.empty()) return Intake::taken;
   AppendResult result = AppendResult::taken;
+  uint64_t taken = 0;
+  const int64_t received_ns = pending_.front().transaction.received_ns;
   auto next = pending_.begin();
   for (; next != pending_.end(); ++next) {
     Pending& p = *next;
@@ -313,9 +316,11 @@ Intake Pipeline::append_pending() {
     const uint64_t seq = p.transaction.client.seq;
     result = journal_.append(p.transaction);
     if (result != AppendResult::taken) break;
+    taken += records;
     p.stats->received += records, p.stats->accepted += records, p.stats->journalled += records;
     if (p.client && seq > p.client->last_seq) p.client->last_seq = seq, p.client->mark = journal_.mark();
   }
+  if (taken > 0) journalled_.add(clock_.wall_ns() - received_ns, taken);
   pending_.erase(pending_.begin(), next);
   if (result == AppendResult::failed) give_back();
   if (pending_.empty()) return Intake::taken;

@@ -7,6 +7,7 @@
 #include "agent/core/clock.h"
 #include "agent/core/edit_list.h"
 #include "agent/core/frame_handler.h"
+#include "agent/core/latency.h"
 #include "agent/core/quarantine.h"
 #include "agent/decode/decoder.h"
 #include "agent/journal/journal.h"
@@ -70,6 +71,8 @@ class Pipeline final : public FrameHandler {
 
   const ClientTable& clients() const { return clients_; }
   const std::array<StreamStats, kStreamCount>& stream_stats() const { return stream_stats_; }
+  /// From the turn in which a record was read until the journal had it, by the wall clock.
+  const LatencyHistogram& journalled() const { return journalled_; }
 
  private:
   /// A transaction of one source (a turn reads one connection). It may hold no records, only how far its
@@ -109,6 +112,7 @@ class Pipeline final : public FrameHandler {
   std::string rendered_, redacted_;  ///< a line of a stream that is redacted, before and after
   ClientTable clients_;
   std::array<StreamStats, kStreamCount> stream_stats_{};
+  LatencyHistogram journalled_;
 
   std::shared_ptr<Block> block_;  ///< lines are rendered into its tail
   Transaction open_;              ///< what the turn has rendered since the last close_transaction()

@@ -89,8 +89,11 @@ BatchFilter::Portion BatchFilter::portion(const BatchView& batch, const BatchLim
         open = false;
         continue;
       }
-      if (!open) view.slices.push_back({slice.block, i, 0, slice.begin + (i - slice.first_entry), {}});
+      if (!open)
+        view.slices.push_back(
+            {slice.block, i, 0, slice.begin + (i - slice.first_entry), {}, 0, slice.received_ns});
       open = true;
+      ++view.slices.back().records;
       view.slices.back().entry_count = i + 1 - view.slices.back().first_entry;
     }
   }

@@ -42,6 +42,7 @@ SinkRunner::SinkRunner(std::string name, std::string type, StreamSet streams, st
       streams_(streams),
       random_(uint64_t(clock.wall_ns()) | 1) {
   WEIR_CHECK(sink_ && place_.cursor);
+  if (!place_.times) place_.times = std::make_shared<SinkTimes>();
   kept_ = place_.cursor->is_kept();
   restore_sink();
 }
@@ -151,6 +152,8 @@ SinkStatus SinkRunner::status() const {
   s.delivered = place_.delivered, s.retries = place_.retries;
   s.filtered = place_.filtered, s.quarantined = place_.quarantined;
   if (state_ != "ok") s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
+  if (place_.times)
+    s.delivery = place_.times->delivery.snapshot(), s.latency = place_.times->latency.snapshot();
   if (place_.cursor) {
     CursorStatus c = place_.cursor->status();
     s.routed = c.routed, s.lag_records = c.lag_records, s.lag_bytes = c.lag_bytes;
@@ -306,10 +309,29 @@ bool SinkRunner::open(std::stop_token stop) {
   return false;
 }
 
+Delivery SinkRunner::deliver_once(const BatchView& own, std::stop_token stop) {
+  const int64_t began_ns = clock_.monotonic_ns();
+  Delivery d = sink_->deliver(own, std::move(stop));
+  place_.times->delivery.add(clock_.monotonic_ns() - began_ns);
+  return d;
+}
+
+/// Of its first `records`: run by run, so that it costs nothing per record.
+void SinkRunner::note_latency(const BatchView& own, uint64_t records) {
+  const int64_t now_ns = clock_.wall_ns();
+  LatencyHistogram::Batch latency(place_.times->latency);
+  for (const BatchSlice& slice : own.slices) {
+    if (records == 0) break;
+    const uint64_t n = std::min(records, slice.records);
+    if (slice.received_ns != 0) latency.add(now_ns - slice.received_ns, n);
+    records -= n;
+  }
+}
+
 /// One batch, or the part of it that is done when the sink gives up; the rest comes again by next().
 void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop_token stop) {
   while (!stop.stop_requested()) {
-    Delivery d = sink_->deliver(own, stop);
+    Delivery d = deliver_once(own, stop);
     if (!keep_refused(own, d.refused)) {  // they stay in the journal, and what lies behind them with them
       if (d.refused.front().record > 0) commit(batch, own, d.refused.front().record, 0);
       back_off("down", "cannot write refused records to the quarantine", kDownMin, kDownMax, stop);
@@ -342,6 +364,7 @@ void SinkRunner::commit(const BatchView& batch, const BatchView& own, uint64_t r
   uint64_t covered = records;
   if (filter_) covered = records == own.records ? batch.records : filter_->records_before(records);
   const BatchView part = covered < batch.records ? first_records(batch, covered) : batch;
+  note_latency(own, records);
   std::lock_guard lock(mutex_);
   place_.delivered += records - refused;
   if (refused > 0) place_.quarantined["refused"] += refused;

@@ -25,7 +25,14 @@ struct SinkStatus {
   std::map<std::string, uint64_t> filtered, dropped, quarantined;
   uint64_t lag_records = 0, lag_bytes = 0, retries = 0;
   double retry_in_s = 0;
+  LatencySnapshot delivery, latency;  ///< as in SinkTimes
   int64_t conservation_error() const;
+};
+
+/// How long things take at a sink.
+struct SinkTimes {
+  LatencyHistogram delivery;  ///< each Sink::deliver()
+  LatencyHistogram latency;   ///< each record from its arrival to here, by the wall clock
 };
 
 /// Counters and place of a sink: they belong to its name, and go from runner to runner when its options
@@ -34,7 +41,8 @@ struct SinkPlace {
   std::unique_ptr<Cursor> cursor;
   uint64_t delivered = 0, retries = 0;
   std::map<std::string, uint64_t> filtered, quarantined;
-  std::string state = {};   ///< Sink::state()
+  std::string state = {};  ///< Sink::state()
+  std::shared_ptr<SinkTimes> times = {};
   bool taken_over = false;  ///< of a runner in this process: it knows more than the cursor's note
 };
 
@@ -78,6 +86,8 @@ class SinkRunner {
   bool next_passing(BatchView& batch, BatchView& own, std::stop_token stop);
   /// Everything before record number `records` of `own`, and what the filter keeps back before that.
   void commit(const BatchView& batch, const BatchView& own, uint64_t records, uint64_t refused);
+  Delivery deliver_once(const BatchView& own, std::stop_token stop);
+  void note_latency(const BatchView& own, uint64_t records);
   bool reads_anything() const;
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
   int64_t until_due();

@@ -31,8 +31,9 @@ def parse(text):
             match = SAMPLE.match(line)
             assert match, "not a sample: " + line
             name, labels, value = match.groups()
-            family = name if name in types else name[: -len("_total")]
+            family = name if name in types else re.sub("_(total|bucket|sum|count)$", "", name)
             assert family in types, "not announced: " + name
+            assert family == name or (types[family] == "histogram") == (not name.endswith("_total")), name
             assert not name.endswith("_total") or types[family] == "counter", name
             key = (name, tuple(sorted(LABEL.findall(labels or ""))))
             assert key not in samples, "there twice: " + line
@@ -70,6 +71,56 @@ class Metrics(harness.AgentTest):
         self.assertEqual(samples["weir_conservation_error", ()], 0)
         self.assertEqual(samples["weir_config_generation", ()], 1)
         self.assertGreater(samples["process_resident_memory_bytes", ()], 1 << 20)
+
+    def histogram(self, samples, name, **label):
+        """(records up to each bound, all of them, their sum), checked for form."""
+        own = tuple(sorted(label.items()))
+        buckets = {dict(labels)["le"]: n for (sample, labels), n in samples.items()
+                   if sample == name + "_bucket" and tuple(x for x in labels if x[0] != "le") == own}
+        self.assertEqual(list(buckets)[-1], "+Inf")
+        bounds = [float(le) for le in buckets]
+        self.assertEqual(bounds, sorted(set(bounds)))
+        self.assertEqual(list(buckets.values()), sorted(buckets.values()), "cumulative")
+        self.assertEqual(buckets["+Inf"], samples[(name + "_count", own)])
+        return buckets, samples[(name + "_count", own)], samples[(name + "_sum", own)]
+
+    def test_histograms_count_every_record_once(self):
+        agent = self.start("journal: {type: disk, max_bytes: 64MiB}\n" + harness.ALL_TO_FILE.replace("log: {sinks: [out]}", "log: {sinks: [out, some, dead]}") +
+                           "  some: {type: jsonl, path: '@/some.jsonl', where: 'message == \"x\"'}\n  dead: {type: http, url: 'http://127.0.0.1:9/'}\n")
+        with agent.connect() as c:
+            c.hello(client_id="a", ack="durable")
+            c.send([harness.log("x")] * 20 + ["not json"])
+            c.read_to_ack(21)
+        agent.send_plain([harness.log("y")] * 30 + [harness.trace("t")] * 7)
+        agent.wait_status(lambda s: s["sinks"]["out"]["delivered"] == 57 and s["sinks"]["some"]["lag_records"] == 0 and s["sinks"]["dead"]["state"] == "retrying",
+                          "all is delivered")
+        for accept in (None, OPEN_METRICS):
+            samples = parse(self.scrape(agent, accept)[1])
+            self.assertEqual(self.histogram(samples, "weir_stage_duration_seconds", stage="journalled")[1], 57)
+            self.assertEqual(self.histogram(samples, "weir_stage_duration_seconds", stage="acknowledged")[1], 21)
+            self.assertEqual(self.histogram(samples, "weir_sink_latency_seconds", sink="out")[1], 57)
+            self.assertEqual(self.histogram(samples, "weir_sink_latency_seconds", sink="some")[1], 20)
+            self.assertEqual(self.histogram(samples, "weir_sink_latency_seconds", sink="dead")[1:], (0, 0))
+            self.assertGreaterEqual(self.histogram(samples, "weir_sink_delivery_seconds", sink="dead")[1], 1)
+            for name, label in (("weir_journal_fsync_seconds", {}), ("weir_sink_delivery_seconds", {"sink": "out"}), ("weir_sink_latency_seconds", {"sink": "out"})):
+                _, count, total = self.histogram(samples, name, **label)
+                self.assertTrue(count > 0 and 0 < total < count * harness.DEADLINE_S, name)
+
+    def test_latency_has_the_time_that_a_sink_was_away(self):
+        """Of each record its own: the one that waited does not make the others late."""
+        os.mkdir(os.path.join(self.dir, "out.jsonl"))
+        agent = self.start(harness.ALL_TO_FILE)
+        agent.send_plain([harness.log("x")])
+        agent.wait_status(lambda s: s["sinks"]["out"]["state"] == "down", "the sink is down")
+        os.rmdir(os.path.join(self.dir, "out.jsonl"))
+        agent.wait_delivered("out", 1)
+        for n in range(2, 12):
+            agent.send_plain([harness.log("x")])
+            agent.wait_delivered("out", n)
+        buckets, count, total = self.histogram(parse(self.scrape(agent)[1]), "weir_sink_latency_seconds", sink="out")
+        self.assertEqual(count, 11)
+        self.assertLessEqual(buckets["0.05"], 10, "the first one took longer")
+        self.assertGreaterEqual(total, 0.05)
 
     def test_open_metrics(self):
         agent = self.start(harness.ALL_TO_FILE)

@@ -32,9 +32,10 @@ class Screen(harness.Pty):
         return not termios.tcgetattr(self.slave)[3] & termios.ECHO
 
     def lines(self):
-        """What is on the alternate screen now (of whole frames); nothing when it was left."""
+        """What is on the alternate screen now, of whole pictures; nothing when it was left."""
         rows, alternate = {}, False
         text = self.text()
+        text = text[:max([text.rfind(end) + len(end) for end in ("\x1b[?2026l", "\x1b[?1049l") if end in text], default=0)]
         row = column = 0
         for escape, plain in re.findall("(\x1b\\[[?0-9;]*[A-Za-z])|([^\x1b]+|\x1b)", text):
             if plain:
@@ -56,7 +57,7 @@ class Screen(harness.Pty):
             elif escape == "\x1b[K":
                 rows[row] = rows.get(row, "")[:column]
             else:
-                assert escape in ("\x1b[?25h", "\x1b[?25l", "\x1b[?7h", "\x1b[?7l") or escape.endswith("m"), escape
+                assert escape in ("\x1b[?25h", "\x1b[?25l", "\x1b[?7h", "\x1b[?7l", "\x1b[?2026h", "\x1b[?2026l") or escape.endswith("m"), escape
         return [rows.get(r, "").rstrip() for r in range(max(rows) + 1)] if alternate and rows else []
 
     width_max, height_max = 200, 60

@@ -18,7 +18,7 @@ class Filler {
     Transaction t;
     t.block = block_;
     t.first_entry = block_->entry_count();
-    t.received_ns = 1;
+    t.received_ns = ++appends_ * kMillisecond;
     for (const auto& [stream, line] : lines) {
       std::memcpy(block_->tail(), (line + "\n").data(), line.size() + 1);
       block_->add_line(line.size() + 1, stream);
@@ -30,11 +30,14 @@ class Filler {
     if (result != AppendResult::taken) block_.reset();
     return result;
   }
+  static constexpr int64_t kMillisecond = 1'000'000;  ///< from one append to the next
+
   AppendResult append(Stream stream, const std::string& line) { return append({{stream, line}}); }
 
  private:
   Journal& journal_;
   std::shared_ptr<Block> block_;
+  int64_t appends_ = 0;
 };
 
 inline std::vector<std::string> lines_of(const BatchView& batch) {

@@ -9,7 +9,7 @@ using namespace weir;
 namespace {
 
 uint64_t take(AckQueue& queue, uint64_t reached) {
-  return queue.take([reached](uint64_t mark) { return mark <= reached; });
+  return queue.take([reached](uint64_t mark) { return mark <= reached; }, [](uint64_t, int64_t) {});
 }
 
 }  // namespace
