@@ -116,7 +116,8 @@ int SimDisk::open_there(int directory, const std::string& path, int flags, mode_
   }
   if (create && (flags & O_EXCL)) return fail(EEXIST);
   if (inodes_.at(place.found).directory) {
-    if (create || writes(flags)) return fail(EISDIR);
+    const bool own_file = (flags & O_NOFOLLOW) && !(flags & (O_DIRECTORY | O_PATH));
+    if (create || writes(flags) || own_file) return fail(EISDIR);
   } else {
     if (flags & O_DIRECTORY) return fail(ENOTDIR);
     if (!look_only && (flags & O_TRUNC)) own(place.found).resize(0);
