@@ -19,7 +19,8 @@ namespace {
 constexpr std::string_view kEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J";
 constexpr std::string_view kLeave = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
 
-/// Around a picture: a terminal that knows these shows nothing of it before it is whole; others pass over them.
+/// Around a picture: a terminal that knows these shows nothing of it before it is whole; others pass over
+/// them.
 constexpr std::string_view kBegin = "\x1b[?2026h", kEnd = "\x1b[?2026l";
 
 }  // namespace

@@ -103,6 +103,10 @@ class Rates {
       out[key] = sum_of(member(is, key));
       out[std::string(key) + "_per_s"] = rate_of_sum(was, is, key);
     }
+    const double deliveries = number_of(member(is, "deliveries")) - number_of(member(was, "deliveries")),
+                 took =
+                     number_of(member(is, "delivery_seconds")) - number_of(member(was, "delivery_seconds"));
+    out["delivery_s"] = known() && was.is_object() && deliveries > 0 ? json(took / deliveries) : json();
     const double lag = double(count_of(is, "lag_records")), done = number_of(out["delivered_per_s"]);
     out["behind_s"] = lag == 0 ? json(0) : done > 0 ? json(lag / done) : json();
     return out;
@@ -158,6 +162,15 @@ std::optional<double> metric(std::string_view metrics, const std::string& series
 
 void add_metrics(json& status, std::string_view metrics) {
   if (const auto bytes = metric(metrics, "process_resident_memory_bytes")) status["memory_bytes"] = *bytes;
+  const auto sinks = status.find("sinks");
+  if (sinks == status.end() || !sinks->is_object()) return;
+  for (auto& [name, sink] : sinks->items()) {
+    if (!sink.is_object()) continue;
+    const std::string label = "{sink=\"" + name + "\"}";
+    if (const auto n = metric(metrics, "weir_sink_delivery_seconds_count" + label)) sink["deliveries"] = *n;
+    if (const auto sum = metric(metrics, "weir_sink_delivery_seconds_sum" + label))
+      sink["delivery_seconds"] = *sum;
+  }
 }
 
 json top_rates(const json& before, const json& now) { return Rates(before, now).all(); }

@@ -10,7 +10,8 @@ namespace weir::cli {
 /// source, sink or client. Members that are missing count as zero.
 nlohmann::json top_rates(const nlohmann::json& before, const nlohmann::json& now);
 
-/// What top_rates() also wants to know of an agent, from its GET /metrics: `memory_bytes`.
+/// What top_rates() also wants to know of an agent, from its GET /metrics: `memory_bytes`, and of each sink
+/// `deliveries` and `delivery_seconds`, the time that they took.
 void add_metrics(nlohmann::json& status, std::string_view metrics);
 
 }  // namespace weir::cli

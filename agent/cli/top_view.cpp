@@ -36,6 +36,13 @@ std::string number_text(const json& object, const char* key) {
 std::string bytes_text(const json& object, const char* key) {
   return member(object, key).is_number() ? short_bytes(uint64_t(number_of(object, key))) : "-";
 }
+/// At most 8 columns: `0.05 ms`, `12 ms`, `1.5 s`.
+std::string milliseconds(const json& object, const char* key) {
+  if (!member(object, key).is_number()) return "-";
+  const double ms = number_of(object, key) * 1e3;
+  if (ms < 9.995) return fmt::format("{:.2f} ms", ms);
+  return ms < 999.5 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.1f} s", std::min(ms / 1e3, 9999.0));
+}
 /// Something that ought to be zero.
 Cell loss(const json& object, const char* key) {
   return {number_text(object, key), number_of(object, key) > 0 ? kRed : ""};
@@ -218,8 +225,9 @@ class View {
                {"DELIVERED/S", true},
                {"LAG", true},
                {"BEHIND", true},
-               {"LAG BYTES", true},
                {"DROPPED/S", true},
+               {"DELIVERY", true},
+               {"LAG BYTES", true},
                {"DROPPED", true},
                {"QUARANTINED", true},
                {"FILTERED/S", true},
@@ -231,8 +239,9 @@ class View {
                         {number_text(*is, "delivered_per_s")},
                         {number_text(*is, "lag_records"), number_of(*is, "lag_records") > 0 ? kYellow : ""},
                         {behind(*is)},
-                        {bytes_text(*is, "lag_bytes")},
                         loss(*is, "dropped_per_s"),
+                        {milliseconds(*is, "delivery_s")},
+                        {bytes_text(*is, "lag_bytes")},
                         loss(*is, "dropped"),
                         loss(*is, "quarantined"),
                         {number_text(*is, "filtered_per_s")},
@@ -327,7 +336,7 @@ std::vector<std::string> top_view(const json& rates, const TopLook& look) {
 }
 
 std::vector<std::string> top_help(const TopLook& look) {
-  constexpr std::array<std::string_view, 20> text{
+  constexpr std::array<std::string_view, 21> text{
       "weir top: what flows through the agent",
       "",
       "  q       quit",
@@ -340,6 +349,7 @@ std::vector<std::string> top_help(const TopLook& look) {
       "  REJECTED    not a record; the reasons are in `weir status`",
       "  LAG         records of its streams that a sink has not delivered yet",
       "  BEHIND      how long it would take for them at its rate of now",
+      "  DELIVERY    how long one write or request takes, on average",
       "  DROPPED     given up because the sink lagged too far",
       "  PRODUCER    clients that number their records; PROGRAM is a hint, it names",
       "              itself; (not numbered) are all others together",

@@ -210,7 +210,8 @@ class OverTcp(harness.AgentTest):
 class Deploy(harness.AgentTest):
     def test_rules_and_dashboard_use_metrics_that_there_are(self):
         agent = self.start(harness.ALL_TO_FILE)
-        names = {line.split(" ")[2] for line in agent.http("GET", "/metrics")[2].decode().splitlines() if line.startswith("# TYPE")}
+        families = [line.split(" ")[2:] for line in agent.http("GET", "/metrics")[2].decode().splitlines() if line.startswith("# TYPE")]
+        names = {name + suffix for name, kind in families for suffix in (("_bucket", "_sum", "_count") if kind == "histogram" else ("",))}
         for path in ("prometheus/weir.rules.yaml", "grafana/weir.json"):
             with open(os.path.join(DEPLOY, path), encoding="utf-8") as f:
                 text = f.read()

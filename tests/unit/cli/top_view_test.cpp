@@ -91,6 +91,17 @@ TEST_CASE("rates are differences by the agent's own clock") {
   CHECK(rates["sinks"]["b"]["behind_s"] == 0.1);
 }
 
+TEST_CASE("a sink's deliveries take what the metrics say, on average") {
+  json before = snapshot(10, 1000), now = snapshot(12, 1200);
+  const std::string name = "weir_sink_delivery_seconds_", sink = "{sink=\"a\"} ";
+  add_metrics(before, "\n" + name + "sum" + sink + "1.5\n" + name + "count" + sink + "100\n");
+  add_metrics(now, "\n" + name + "sum" + sink + "2.5\n" + name + "count" + sink + "150\n");
+  const json rates = top_rates(before, now);
+  CHECK(rates["sinks"]["a"]["delivery_s"] == 0.02);
+  CHECK(rates["sinks"]["b"]["delivery_s"].is_null());
+  CHECK(contains(joined(top_view(rates, {})), " 20 ms "));
+}
+
 TEST_CASE("memory is what the metrics say") {
   json status = json::object();
   add_metrics(
