@@ -156,7 +156,11 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
     for (const std::string& name : journal_->waiting_places())
       log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h",
                 name);
-    pipe_.call([&] { gate_.open(); });
+    pipe_.call([&] {
+      for (RunningSource& s : plan->next) s.source->adopt();
+      ingest_.kept.say_left();
+      gate_.open();
+    });
   }
   if (applied_) report_restarts(config, report);
   {
@@ -422,6 +426,7 @@ void Topology::forget_drained() {
 uint64_t Topology::stop() {
   std::vector<std::shared_ptr<Source>> sources;
   for (RunningSource& s : sources_) sources.push_back(s.source);
+  if (!sources.empty()) pipe_.call([&] { ingest_.kept.leave(); });
   retire(std::move(sources));
   // Records that were read while the journal was full are still on their way in.
   const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
