@@ -2,9 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,7 +12,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -27,6 +24,7 @@
 #include "agent/app/topology.h"
 #include "agent/core/log.h"
 #include "agent/core/passed_sockets.h"
+#include "agent/core/service_manager.h"
 #include "agent/core/thread_name.h"
 #include "agent/ingest/listeners.h"
 
@@ -35,30 +33,13 @@ namespace {
 
 constexpr int kExitFailure = 1, kExitUsage = 64, kExitConfig = 78;
 
-/// Tells systemd (sd_notify(3)); nothing when it did not start us.
-void notify(const char* state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  if (!path || (path[0] != '/' && path[0] != '@')) return;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  size_t length = std::strlen(path);
-  if (length >= sizeof address.sun_path) return;
-  std::memcpy(address.sun_path, path, length);
-  if (path[0] == '@') address.sun_path[0] = '\0';
-  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  sendto(fd, state, std::strlen(state), MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&address),
-         socklen_t(offsetof(sockaddr_un, sun_path) + length));
-  close(fd);
-}
-
 void say_ready(Topology& topology, const std::string& metrics, int ready_fd) {
   std::string line = "weir: ready pid=" + std::to_string(getpid());
   for (const std::string& address : topology.addresses()) line += " " + address;
   if (!metrics.empty()) line += " metrics:" + metrics;
   line += "\n";
   (void)!write(STDERR_FILENO, line.data(), line.size());
-  notify("READY=1");
+  tell_service_manager("READY=1");
   if (ready_fd < 0) return;
   (void)!write(ready_fd, "\n", 1);
   close(ready_fd);
@@ -115,8 +96,8 @@ class Signals {
   }
   void reload() {
     log::info("SIGHUP: reloading the configuration");
-    notify("RELOADING=1");
-    reloader_.request({}, [](const ReloadResult&) { notify("READY=1"); });
+    tell_service_manager("RELOADING=1");
+    reloader_.request({}, [](const ReloadResult&) { tell_service_manager("READY=1"); });
   }
   asio::io_context& io_;
   asio::signal_set set_;
@@ -138,7 +119,7 @@ class Watchdog {
       std::unique_lock lock(mutex_);
       while (!stop.stop_requested()) {
         topology.status();
-        notify("WATCHDOG=1");
+        tell_service_manager("WATCHDOG=1");
         changed_.wait_for(lock, stop, every, [] { return false; });
       }
     });
@@ -184,7 +165,7 @@ int run(const LoadedConfig& loaded, const AgentOptions& options, std::optional<S
       Watchdog watchdog(topology);
       main_io.run();
     }
-    notify("STOPPING=1");
+    tell_service_manager("STOPPING=1");
     control.stop();
     topology.interrupt();
     reloader.stop();

@@ -34,7 +34,11 @@ Result<std::map<std::string, ComponentChange>> Topology::apply(const Config& con
     for (const std::string& name : journal_->waiting_places())
       log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h",
                 name);
-    pipe_.call([&] { gate_.open(); });
+    pipe_.call([&] {
+      for (const RunningSource& s : plan.sources) s.source->adopt();
+      ingest_.kept.say_left();
+      gate_.open();
+    });
   }
   for (const auto& [name, change] : plan.components)
     if (change.result == "needs a restart")

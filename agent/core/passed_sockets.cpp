@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 #include <vector>
 
 #include "agent/core/log.h"
@@ -24,6 +25,11 @@ struct Passed {
 std::vector<Passed>& all() {
   static std::vector<Passed> sockets;
   return sockets;
+}
+
+std::vector<StoredDescriptor>& stored() {
+  static std::vector<StoredDescriptor> descriptors;
+  return descriptors;
 }
 
 std::string text_of(const char* variable) {
@@ -67,6 +73,10 @@ void adopt_passed_sockets() {
     std::string name = names.substr(0, colon);
     names = colon == names.npos ? "" : names.substr(colon + 1);
     fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (name.starts_with(kStoredPrefix)) {
+      stored().push_back({std::move(name), fd});
+      continue;
+    }
     std::string address = address_of(fd);
     if (address.empty()) {
       log::warn(
@@ -80,6 +90,8 @@ void adopt_passed_sockets() {
     all().push_back({std::move(name), {fd, std::move(address)}});
   }
 }
+
+std::vector<StoredDescriptor> take_stored_descriptors() { return std::exchange(stored(), {}); }
 
 std::optional<PassedSocket> passed_socket(std::string_view name, std::string_view address) {
   auto found = std::ranges::find(all(), name, &Passed::name);

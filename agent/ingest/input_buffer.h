@@ -51,6 +51,8 @@ class InputBuffer {
   /// At least kReadablePadding readable bytes follow the last one.
   char* data() const { return base_ + begin_; }
   size_t size() const { return end_ - begin_; }
+  /// Is nothing in it, nor put aside?
+  bool holds_nothing() const { return begin_ == end_ && aside_size_ == 0; }
   void take(size_t bytes) { begin_ += bytes; }
   /// The last bytes that were taken in this turn come again.
   void give_back(size_t bytes) { begin_ -= bytes; }

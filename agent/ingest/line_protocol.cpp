@@ -8,8 +8,8 @@ namespace {
 
 class LineProtocol final : public Protocol {
  public:
-  LineProtocol(InputBuffer& input, FrameHandler& handler, Producer& producer)
-      : Protocol(input, handler, producer, line_replies()), reader_(input) {}
+  LineProtocol(InputBuffer& input, FrameHandler& handler, Producer& producer, bool begun)
+      : Protocol(input, handler, producer, line_replies()), reader_(input), first_line_(!begun) {}
 
   bool feed() override {
     Line line;
@@ -40,6 +40,7 @@ class LineProtocol final : public Protocol {
   }
 
   void end_turn() override { reader_.end_turn(); }
+  bool between() const override { return Protocol::between() && !reader_.skipping(); }
 
  private:
   bool take_control(const Line& line) {
@@ -51,13 +52,14 @@ class LineProtocol final : public Protocol {
   }
 
   LineReader reader_;
-  bool first_line_ = true;
+  bool first_line_;
 };
 
 }  // namespace
 
-std::unique_ptr<Protocol> make_line_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer) {
-  return std::make_unique<LineProtocol>(input, handler, producer);
+std::unique_ptr<Protocol> make_line_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer,
+                                             bool begun) {
+  return std::make_unique<LineProtocol>(input, handler, producer, begun);
 }
 
 }  // namespace weir

@@ -40,6 +40,8 @@ class LineReader {
     input_.give_back(line_bytes_);
     scanned_ = 0;
   }
+  /// Is it within a line that it does not take?
+  bool skipping() const { return skipping_; }
   /// Before the buffer is put aside: a long unfinished line that is too much to keep is skipped to its end.
   void end_turn();
 

@@ -21,6 +21,7 @@
 #include "agent/core/clock.h"
 #include "agent/core/log.h"
 #include "agent/core/passed_sockets.h"
+#include "agent/ingest/kept_rings.h"
 #include "agent/ingest/listeners.h"
 #include "agent/net/tls.h"
 
@@ -30,6 +31,9 @@ namespace {
 /// Connections accepted in one go, so that a flood of them does not hold up those that are there.
 constexpr int kAcceptsPerTurn = 64;
 constexpr auto kAcceptRetry = std::chrono::milliseconds(100);
+constexpr auto kKeepEvery = std::chrono::seconds(1);
+
+int dup_of(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 Peer peer_of(int fd) {
   sockaddr_storage storage{};
@@ -81,7 +85,17 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     stats_->address = listen_.address;
     socket_.assign(listen_.fd);
     asio::co_spawn(context_.io, accept_loop(shared_from_this()), asio::detached);
+    if (context_.kept.available()) asio::co_spawn(context_.io, keep_loop(shared_from_this()), asio::detached);
     return {};
+  }
+
+  void adopt() override {
+    for (KeptGroup& group : context_.kept.take(stats_->name)) {
+      if (group.connection.get() >= 0 && resume(group)) continue;
+      if (group.arena.get() >= 0 && !group.rings.empty() && read_on(group)) continue;
+      context_.kept.retain(group.key);
+      context_.kept.release(group.key);
+    }
   }
 
   void stop_accepting() override {
@@ -90,13 +104,15 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
       close_socket();
     }
     for (Session* s : sessions_) s->drain();
+    for (KeptRings* k : kept_) k->drain();
   }
 
-  bool drained() const override { return sessions_.empty(); }
+  bool drained() const override { return sessions_.empty() && kept_.empty(); }
 
   void stop() noexcept override {
     close_socket();
     for (Session* s : sessions_) s->stop();
+    for (KeptRings* k : kept_) k->stop();
   }
 
   Result<void> check(const Settings& settings) const override {
@@ -183,19 +199,67 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
                sizeof on);  // acknowledgements go out at once; fails on Unix sockets
-    Producer producer;
-    producer.stats = stats_;
-    producer.peer = peer_of(fd);
+    Producer producer = producer_of(peer_of(fd));
     if (producer.peer.uid && context_.shares.full(*producer.peer.uid))
       return refuse(fd, producer.peer, "too_many_connections",
                     "this user has as many connections as limits.per_uid.connections allows");
     if (context_.violations.refuses(producer.peer, system_clock().monotonic_ns()))
       return refuse(fd, producer.peer, "violations", "this process has broken the protocol three times");
-    apply_options(producer);
     auto stream = tls_ ? tls_->wrap(fd, "") : make_socket_stream(fd);
     auto session = type_.make_session(context_, *handler_, std::move(stream), std::move(producer), settings_);
+    if (!tls_) session->set_keepable();
+    start_session(std::move(session));
+  }
+
+  void start_session(std::shared_ptr<Session> session) {
     sessions_.insert(session.get());
     session->start([self = shared_from_this()](Session& ended) { self->sessions_.erase(&ended); });
+  }
+
+  Producer producer_of(Peer peer) const {
+    Producer producer;
+    producer.stats = stats_;
+    producer.peer = std::move(peer);
+    apply_options(producer);
+    return producer;
+  }
+
+  /// A connection that stood still at the end of the agent before. Else its client has to begin anew, and is
+  /// told so by its end.
+  bool resume(KeptGroup& group) {
+    const int fd = group.connection.get();
+    if (!tls_) {
+      auto session = type_.make_session(context_, *handler_, make_socket_stream(dup_of(fd)),
+                                        producer_of(peer_of(fd)), settings_);
+      session->set_keepable();
+      if (session->resume(group)) {
+        start_session(std::move(session));
+        return true;
+      }
+    }
+    ::shutdown(fd, SHUT_RDWR);
+    context_.kept.forget(group.key, KeptStore::kConnection);
+    return false;
+  }
+
+  bool read_on(KeptGroup& group) {
+    auto rings = std::make_shared<KeptRings>(context_, *handler_, producer_of(group.card.client().peer));
+    KeptRings* const key = rings.get();
+    kept_.insert(key);
+    if (rings->start(group, [self = shared_from_this()](KeptRings& ended) { self->kept_.erase(&ended); }))
+      return true;
+    kept_.erase(key);
+    return false;
+  }
+
+  /// Once a second: connections that have lived that long are worth keeping.
+  static asio::awaitable<void> keep_loop(std::shared_ptr<Listener> self) {
+    asio::steady_timer timer(self->context_.io);
+    while (self->socket_.is_open()) {
+      for (Session* s : self->sessions_) s->keep();
+      timer.expires_after(kKeepEvery);
+      co_await timer.async_wait(kAwait);
+    }
   }
 
   void apply_options(Producer& producer) const {
@@ -240,6 +304,7 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   std::shared_ptr<Tls> tls_;
   std::shared_ptr<SourceStats> stats_ = std::make_shared<SourceStats>();
   std::set<Session*> sessions_;
+  std::set<KeptRings*> kept_;
 };
 
 }  // namespace

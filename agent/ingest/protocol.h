@@ -25,6 +25,8 @@ class Protocol {
   virtual bool feed_last() = 0;
   /// Before the buffer is put aside.
   virtual void end_turn() = 0;
+  /// Does the next byte begin a line or a frame, whoever reads it?
+  virtual bool between() const { return input_.holds_nothing(); }
   /// What the client asked for behind the records of this turn.
   std::optional<Request> take_request() { return std::exchange(request_, std::nullopt); }
   /// After a nack: records are thrown away, without numbers, until on_welcome().
@@ -42,7 +44,9 @@ class Protocol {
   bool discarding_ = false;
 };
 
-std::unique_ptr<Protocol> make_line_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer);
+/// `begun`: another agent has read its first line.
+std::unique_ptr<Protocol> make_line_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer,
+                                             bool begun = false);
 /// `rings`: RING frames are understood, too.
 std::unique_ptr<Protocol> make_frame_protocol(InputBuffer& input, FrameHandler& handler, Producer& producer,
                                               bool rings);

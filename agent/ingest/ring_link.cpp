@@ -1,5 +1,9 @@
 #include "agent/ingest/ring_link.h"
 
+#include <sys/stat.h>
+
+#include <cstdio>
+
 #include "agent/core/log.h"
 #include "agent/ingest/session.h"
 
@@ -21,7 +25,7 @@ RingLink::RingLink(IngestContext& context, FrameHandler& handler, const Producer
       on_violation_(std::move(on_violation)) {}
 
 RingLink::~RingLink() {
-  if (set_) sweeper_->remove(*set_);
+  if (set_) set_->on_gone = nullptr, sweeper_->remove(*set_);
   count_memory(0);
 }
 
@@ -36,7 +40,7 @@ void RingLink::attach(std::string_view payload, const Replies& replies, std::str
   uint64_t ring_id = 0;
   if (payload.size() == kPayloadBytes) {
     what = uint8_t(payload[0]), ring_id = frames::load<uint64_t>(payload.data() + 1);
-    attached = attach_one(what, ring_id);
+    attached = attach_one(what, ring_id, descriptors_.take());
   }
   replies.ring(out, what, ring_id, attached.code, attached.text);
   if (attached.code == ring::kAttached) return;
@@ -46,26 +50,71 @@ void RingLink::attach(std::string_view payload, const Replies& replies, std::str
   if (attached.code != ring::kTooMany && attached.code != ring::kBadClock) on_violation_("it is no ring");
 }
 
-ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id) {
-  ring::Descriptor fd = descriptors_.take();
-  if (!set_) {
-    if (!context_.rings)
-      context_.rings =
-          std::make_shared<RingSweeper>(context_.io, context_.gate, context_.waiting, system_clock());
-    sweeper_ = context_.rings;
-    sweeper_->tools().transcoder.set_line_bytes_max(context_.buffer.record_bytes_max);
-    set_ = std::make_shared<ring::RingSet>(handler_, producer_, sweeper_->tools());
-    set_->on_violation = on_violation_;
-    sweeper_->add(set_, on_change_);
-  }
+void RingLink::make_set() {
+  if (!context_.rings)
+    context_.rings =
+        std::make_shared<RingSweeper>(context_.io, context_.gate, context_.waiting, system_clock());
+  sweeper_ = context_.rings;
+  sweeper_->tools().transcoder.set_line_bytes_max(context_.buffer.record_bytes_max);
+  set_ = std::make_shared<ring::RingSet>(handler_, producer_, sweeper_->tools());
+  set_->on_violation = on_violation_;
+  set_->on_gone = [this](uint64_t ring_id) { context_.kept.forget(key_, KeptStore::ring_part(ring_id)); };
+  sweeper_->add(set_, on_change_);
+}
+
+ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
+  if (!set_) make_set();
   uint64_t bytes_left = UINT64_MAX;
   if (share_) bytes_left = share_->aside.bytes_max - std::min(share_->aside.bytes_max, share_->aside.bytes);
-  auto attached = set_->attach(what, ring_id, fd.get(), bytes_left);
+  const int kept = fd.get();
+  auto attached = set_->attach(what, ring_id, kept, bytes_left);
   if (what == ring::kDoorbell && attached.code == ring::kAttached)
     if (const char* wrong = sweeper_->set_doorbell(*set_, std::move(fd))) return {ring::kBadMemory, wrong};
+  if (attached.code == ring::kAttached && !adopting_ && context_.kept.available()) keep(what, ring_id, kept);
   count_memory(set_->bytes());
   sweeper_->hurry(*set_);
   return attached;
+}
+
+/// The same memory of the same client has the same key, whoever reads it.
+std::string RingLink::key_of(int arena) const {
+  struct stat st {};
+  fstat(arena, &st);
+  const std::string who = std::to_string(st.st_ino) + " " + std::to_string(producer_.peer.uid.value_or(0)) +
+                          " " + producer_.client->identity->client_id;
+  char text[24];
+  std::snprintf(text, sizeof text, "%016zx", std::hash<std::string>()(who));
+  return text;
+}
+
+void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
+  if (what == ring::kArena && context_.kept.admits_new()) use_key(key_of(fd));
+  if (key_.empty()) return;  // or a doorbell before its arena: no ring can come yet
+  context_.kept.keep(key_,
+                     what == ring::kArena      ? std::string(KeptStore::kArena)
+                     : what == ring::kDoorbell ? std::string(KeptStore::kDoorbell)
+                                               : KeptStore::ring_part(ring_id),
+                     fd);
+}
+
+void RingLink::use_key(std::string key) {
+  key_ = std::move(key);
+  context_.kept.retain(key_);
+}
+
+void RingLink::adopt(KeptGroup& group) {
+  make_set();
+  use_key(group.key);
+  adopting_ = true;  // it is kept as it is
+  const auto attach = [&](uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
+    const auto attached = attach_one(what, ring_id, std::move(fd));
+    if (attached.code != ring::kAttached)
+      log::error("{}: what was kept of its rings cannot be read: {}", producer_.peer.address, attached.text);
+  };
+  attach(ring::kArena, 0, std::move(group.arena));
+  if (group.doorbell.get() >= 0) attach(ring::kDoorbell, 0, std::move(group.doorbell));
+  for (auto& [ring_id, fd] : group.rings) attach(ring::kRing, ring_id, std::move(fd));
+  adopting_ = false;
 }
 
 void RingLink::finish() {
@@ -80,6 +129,8 @@ void RingLink::close() {
   sweeper_->remove(*set_);
   set_.reset();
   count_memory(0);
+  if (!key_.empty()) context_.kept.release(key_);
+  key_.clear();
 }
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "agent/ingest/descriptors.h"
+#include "agent/ingest/kept_store.h"
 #include "agent/ingest/replies.h"
 #include "agent/ingest/ring_sweeper.h"
 #include "agent/ingest/uid_shares.h"
@@ -33,9 +34,20 @@ class RingLink {
   bool finished() const { return !set_ || set_->finished(); }
   /// After the last turn, before the handler goes. Safe twice.
   void close();
+  /// Reads on what an agent before this one had attached. Before anything is attached.
+  void adopt(KeptGroup& group);
+  /// What all this is kept under (KeptStore); empty: nothing is, yet.
+  const std::string& key() const { return key_; }
+  size_t ring_count() const { return set_ ? set_->ring_count() : 0; }
+  /// Has its client written nothing since the last look?
+  bool is_quiet() const { return !set_ || set_->is_quiet(); }
 
  private:
-  ring::Attached attach_one(uint8_t what, uint64_t ring_id);
+  ring::Attached attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd);
+  void make_set();
+  void keep(uint8_t what, uint64_t ring_id, int fd);
+  std::string key_of(int arena) const;
+  void use_key(std::string key);
   void count_memory(uint64_t bytes);
 
   IngestContext& context_;
@@ -47,6 +59,8 @@ class RingLink {
   Descriptors descriptors_;
   std::shared_ptr<RingSweeper> sweeper_;
   std::shared_ptr<ring::RingSet> set_;
+  std::string key_;
+  bool adopting_ = false;
   uint64_t counted_ = 0;  // in share_
 };
 

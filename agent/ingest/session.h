@@ -9,6 +9,7 @@
 #include "agent/ingest/connection.h"
 #include "agent/ingest/idempotency_keys.h"
 #include "agent/ingest/input_buffer.h"
+#include "agent/ingest/kept_store.h"
 #include "agent/ingest/uid_shares.h"
 #include "agent/ingest/violations.h"
 #include "agent/ingest/waiting_list.h"
@@ -31,6 +32,8 @@ struct IngestContext {
   WaitingList waiting = {};
   /// From the turn in which records of a client that waits were read until it was told.
   LatencyHistogram acknowledged = {};
+  /// Descriptors that outlive this process.
+  KeptStore kept = {};
   /// Made with the first ring.
   std::shared_ptr<RingSweeper> rings = {};
 };
@@ -52,6 +55,13 @@ class Session : public std::enable_shared_from_this<Session>, public Waiter {
   virtual void push_policy(const std::string&) {}
   /// The listener's options have changed.
   virtual void reconfigure(const Settings&) {}
+  /// Time to have it kept for the next agent, if it can be; from time to time.
+  virtual void keep() {}
+  /// Instead of beginning: goes on where an agent before this one has stopped. False: it cannot; nothing of
+  /// `group` was used. Before start().
+  virtual bool resume(KeptGroup&) { return false; }
+  /// Its bytes are those of its socket: nothing but this process's memory stands between them (as TLS does).
+  void set_keepable() { keepable_ = true; }
   Producer& producer() { return producer_; }
 
  protected:
@@ -69,6 +79,7 @@ class Session : public std::enable_shared_from_this<Session>, public Waiter {
   std::shared_ptr<UidShare> share_;  ///< of the user at the other end; null where users are not known
   bool draining_ = false;
   bool stopped_ = false;
+  bool keepable_ = false;
 
  private:
   static asio::awaitable<void> session_loop(std::shared_ptr<Session> self);

@@ -14,6 +14,9 @@ class Source {
   virtual ~Source() = default;
   /// Listening when it returns. Error: nothing was taken, text names the address and the remedy.
   virtual Result<void> start(FrameHandler& handler) = 0;
+  /// Goes on with what an agent before this one has had kept. Once, after start(), when the handler is set up
+  /// and before anything is read.
+  virtual void adopt() {}
   /// Takes the connections that already wait, then no new ones; reads what is there.
   virtual void stop_accepting() = 0;
   /// True when every connection has been read until it was empty.

@@ -24,12 +24,6 @@ StreamSession::StreamSession(IngestContext& context, FrameHandler& handler,
     : Session(context, handler, std::move(stream), std::move(producer)),
       input_(context.buffer, share_ ? &share_->aside : nullptr) {}
 
-void StreamSession::push_policy(const std::string& policy) {
-  if (!welcomed_ || ending()) return;
-  protocol_->replies().policy(out_, policy);
-  connection_.cancel();
-}
-
 /// What the other connection is not told of is known to the one that takes over.
 void StreamSession::on_taken_over() {
   acks_.clear();
@@ -40,7 +34,7 @@ void StreamSession::on_taken_over() {
 }
 
 asio::awaitable<void> StreamSession::serve() {
-  while (!ending() && !(end_of_input_ && !backlog_)) {
+  while (!ending() && !handing_over_ && !(end_of_input_ && !backlog_)) {
     co_await send_replies();
     if (ending() || is_refused()) break;
     if (!context_.gate.is_open_to(producer_)) {
@@ -56,8 +50,11 @@ asio::awaitable<void> StreamSession::serve() {
         co_await connection_.pause(std::chrono::nanoseconds(pause_ns_));
       else
         co_await asio::post(context_.io, kAwait);
-    } else {
+    } else if (!handing_over_) {
+      resting_ = true;
+      note_idle();
       co_await wait_readable();
+      resting_ = false;
     }
   }
   if (!producer_.client) co_await wait_written();
@@ -67,6 +64,10 @@ asio::awaitable<void> StreamSession::serve() {
   unlink();
   out_ += last_words_;
   co_await send_replies();
+  if (handing_over_ && !closing_) {
+    co_await hand_over();
+    co_return;
+  }
   if (closing_ && !stopped_) co_await linger();
   connection_.stream().shutdown_write();  // so that over TLS an end can be told from a cut
 }
@@ -80,16 +81,21 @@ bool StreamSession::is_refused() {
   return true;
 }
 
+/// Of frames on a socket of this machine.
+void StreamSession::make_rings() {
+  if (!producer_.peer.uid) return;
+  rings_ = std::make_unique<RingLink>(
+      context_, handler_, producer_, share_, [this] { connection_.cancel(); },
+      [this](const char* what) { on_violation(what); });
+}
+
 /// False: too few bytes are here to tell. Whatever only begins like frames is lines.
 bool StreamSession::choose_protocol() {
   const std::string_view begin(input_.data(), std::min(input_.size(), frames::kMagic.size()));
   if (begin == frames::kMagic) {
     input_.take(begin.size());
     out_ += frames::kMagic;
-    if (producer_.peer.uid)
-      rings_ = std::make_unique<RingLink>(
-          context_, handler_, producer_, share_, [this] { connection_.cancel(); },
-          [this](const char* what) { on_violation(what); });
+    make_rings();
     protocol_ = make_frame_protocol(input_, handler_, producer_, rings_ != nullptr);
   } else if (end_of_input_ || !frames::kMagic.starts_with(begin)) {
     protocol_ = make_line_protocol(input_, handler_, producer_);
@@ -124,6 +130,7 @@ bool StreamSession::hung_up() {
 bool StreamSession::fill() {
   pause_ns_ = 0;
   if (wait_ns() > 0 && !hung_up()) return false;
+  set_busy();
   const std::span<char> space = input_.space();
   IoStep step = rings_ ? rings_->read_some(connection_.fd(), space) : connection_.stream().read_some(space);
   if (step.is(IoStep::Kind::done)) {
@@ -137,6 +144,11 @@ bool StreamSession::fill() {
     return true;
   }
   const bool waits = step.is(IoStep::Kind::want_read) || step.is(IoStep::Kind::want_write);
+  if (waits && draining_ && may_hand_over()) {
+    handing_over_ = true;
+    input_.put_aside();
+    return false;
+  }
   if (!waits || draining_) {
     end_of_input_ = true;
     return true;
@@ -159,6 +171,7 @@ asio::awaitable<void> StreamSession::turn() {
   protocol_->end_turn();
   input_.put_aside();
   co_await end_turn();
+  mark_ = handler_.journal_mark();
   if (stopped_ && !context_.gate.is_open_to(producer_)) co_return;
   if (closing_) co_return;
   add_replies();
@@ -205,10 +218,14 @@ void StreamSession::on_progress() {
   unlink();
   acknowledge();
   send_now();
-  if (sleeping_ || !out_.empty()) connection_.cancel();
+  if (sleeping_ || !out_.empty())
+    connection_.cancel();
+  else
+    note_idle();
 }
 
 void StreamSession::send_now() {
+  if (!out_.empty()) set_busy();
   while (!out_.empty() && !sending_ && !stopped_) {
     const IoStep step = connection_.stream().write_some(out_);
     if (!step.is(IoStep::Kind::done)) break;
@@ -262,6 +279,7 @@ asio::awaitable<void> StreamSession::obey(Request request) {
       break;
     case Request::Kind::ring:
       rings_->attach(request.text, protocol_->replies(), out_);
+      if (!rings_->key().empty()) keep_as(rings_->key()), keep_now();
       break;
     case Request::Kind::drops:
       on_dropped(request);
@@ -296,9 +314,12 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
     co_await wait_progress(deadline);
   if (ending()) co_return;
   welcomed_ = true;
+  if (card_) keep_as(kept_key_);  // it may be another client now
   protocol_->replies().welcome(out_,
                                {producer_.client->identity->client_id, welcome->level, welcome->last_seq,
                                 context_.buffer.record_bytes_max, handler_.policy(), rings_ != nullptr});
+  // With rings it is kept together with them.
+  if (!rings_ && context_.kept.available() && context_.kept.admits_new()) keep_now();
 }
 
 /// What is committed in its rings belongs to the connection, as what lies in its socket does.
@@ -306,10 +327,6 @@ asio::awaitable<void> StreamSession::finish_rings() {
   if (!rings_) co_return;
   rings_->finish();
   while (!rings_->finished() && !stopped_) co_await connection_.sleep_until(Connection::TimePoint::max());
-}
-
-void StreamSession::let_go() {
-  if (rings_) rings_->close();
 }
 
 /// What a client of its own language gets wrong it gets wrong again: after three times it is let alone.
@@ -343,6 +360,7 @@ void StreamSession::say_error(std::string_view text) {
 
 asio::awaitable<void> StreamSession::send_replies() {
   sending_ = true;
+  if (!out_.empty()) set_busy();
   while (!out_.empty() && !stopped_) {
     IoStep step = connection_.stream().write_some(out_);
     if (step.is(IoStep::Kind::done)) {

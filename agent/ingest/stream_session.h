@@ -20,6 +20,8 @@ class StreamSession final : public Session {
                 Producer producer, const Settings& settings);
   void push_policy(const std::string& policy) override;
   void on_progress() override;
+  void keep() override;
+  bool resume(KeptGroup& group) override;
 
  private:
   asio::awaitable<void> serve() override;
@@ -27,6 +29,14 @@ class StreamSession final : public Session {
   asio::awaitable<void> finish_rings();
   void on_violation(std::string_view what);
   bool is_refused();
+  void keep_now();
+  void keep_as(const std::string& key);
+  void set_busy();
+  void note_idle();
+  bool is_written() const;
+  bool may_hand_over() const;
+  asio::awaitable<void> hand_over();
+  bool resume_client(const KeptClient& client, uint64_t next_seq);
   asio::awaitable<void> turn();
   asio::awaitable<void> obey(Request request);
   asio::awaitable<void> welcome(Hello hello);
@@ -37,6 +47,7 @@ class StreamSession final : public Session {
   asio::awaitable<void> send_replies();
   asio::awaitable<void> linger();
   bool choose_protocol();
+  void make_rings();
   int64_t wait_ns();
   bool fill();
   bool hung_up();
@@ -54,6 +65,9 @@ class StreamSession final : public Session {
   InputBuffer input_;
   std::unique_ptr<Protocol> protocol_;  ///< null until enough has come to tell
   std::unique_ptr<RingLink> rings_;     ///< of frames on a Unix socket
+  std::optional<KeptCard> card_;        ///< what the next agent is told of it
+  std::string kept_key_;                ///< of it in the KeptStore
+  uint64_t mark_ = 0;                   ///< of the journal: all that was read lies before it
   ReadPace pace_;
   int64_t pause_ns_ = 0;                          ///< after the turn in hand
   IoStep::Kind wants_ = IoStep::Kind::want_read;  ///< what the last read waits for
@@ -69,7 +83,11 @@ class StreamSession final : public Session {
   bool sleeping_ = false;  ///< serve() waits for on_progress()
   bool backlog_ = false;   ///< a turn ended before the lines it had were through
   bool end_of_input_ = false;
-  bool closing_ = false;  ///< send what is to be said, then close
+  bool closing_ = false;       ///< send what is to be said, then close
+  bool is_kept_ = false;       ///< the connection itself, not only what its rings need
+  bool resting_ = false;       ///< serve() waits for more to read, and has done with all that was
+  bool was_young_ = true;      ///< no keep() yet
+  bool handing_over_ = false;  ///< to the next agent: it stays open
 };
 
 }  // namespace weir

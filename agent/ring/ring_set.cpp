@@ -70,6 +70,7 @@ Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
   // Whoever attaches it anew goes on from its place: this reader must not touch it any more.
   hello.taken_over = [this, &ring] {
     uncount(ring);
+    if (on_gone) on_gone(ring.id());
     rings_.erase(std::ranges::find(rings_, &ring, [](auto& r) { return r.get(); }));
   };
   if (auto welcome = handler_.on_hello(ring.producer, std::move(hello)); !welcome)
@@ -83,6 +84,7 @@ Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
 void RingSet::detach(Ring& ring) {
   handler_.on_close(ring.producer);
   uncount(ring);
+  if (on_gone) on_gone(ring.id());
 }
 
 void RingSet::uncount(const Ring& ring) {

@@ -78,6 +78,8 @@ class RingSet {
   uint64_t bytes() const { return bytes_; }
   /// Called for each violation, within sweep().
   std::function<void(const char* what)> on_violation;
+  /// Called when a ring is let go of: it was closed, another reader has taken it over, or close().
+  std::function<void(uint64_t ring_id)> on_gone;
 
  private:
   struct Next {

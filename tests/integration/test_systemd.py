@@ -10,6 +10,7 @@ import threading
 import unittest
 
 import harness
+from supervisor import Supervisor
 
 UNITS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "systemd")
 RESTARTS = 20
@@ -39,47 +40,6 @@ class Units(harness.AgentTest):
 
     def test_exposure(self):
         self.analyze("security", "--offline=yes", "--threshold=12", self.path("weir.service"))
-
-
-class Supervisor:
-    """Holds the listening sockets, and starts the agent with them as descriptors 3 and 4."""
-
-    def __init__(self, test):
-        self.test = test
-        self.sockets = [self.listen("in.sock"), self.listen("control.sock")]
-        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notified.bind(test.path("notify.sock"))
-        self.notified.settimeout(harness.DEADLINE_S)
-
-    def listen(self, name):
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(self.test.path(name))
-        listening.listen(1024)
-        return listening
-
-    def start(self, **env):
-        a, b = (s.fileno() for s in self.sockets)
-        # Copied out of the way first: one of the two may be 3 or 4.
-        script = 'exec 8<&%d 9<&%d; exec 3<&8 4<&9 8<&- 9<&-; LISTEN_PID=$$ exec "$@"' % (a, b)
-        env = self.test.env(LISTEN_FDS="2", LISTEN_FDNAMES="local:control", NOTIFY_SOCKET=self.test.path("notify.sock"), **env)
-        argv = ["bash", "-c", script, "-", harness.BINARY, "agent", "--config", self.test.path("weir.yaml")]
-        with open(self.test.path("stderr"), "ab") as err:
-            self.agent = subprocess.Popen(argv, env=env, pass_fds=(a, b), stderr=err, stdin=subprocess.DEVNULL)
-        self.test.addCleanup(self.end)
-        self.wait_for("READY=1")
-
-    def wait_for(self, word):
-        while self.notified.recv(4096).decode() != word:
-            pass
-
-    def end(self, how=signal.SIGKILL):
-        if self.agent.poll() is None:
-            self.agent.send_signal(how)
-        return self.agent.wait(harness.DEADLINE_S)
-
-    def close(self):
-        for s in (*self.sockets, self.notified):
-            s.close()
 
 
 class Client:
@@ -118,7 +78,6 @@ class Activation(harness.AgentTest):
         super().setUp()
         self.write_config(CONFIG)
         self.supervisor = Supervisor(self)
-        self.addCleanup(self.supervisor.close)
 
     def test_no_connection_is_refused_and_nothing_acknowledged_is_lost_by_restarts(self):
         client = Client(self.path("in.sock"))

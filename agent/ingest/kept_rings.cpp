@@ -1,0 +1,77 @@
+#include "agent/ingest/kept_rings.h"
+
+#include <signal.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <cerrno>
+
+#include "agent/core/clock.h"
+#include "agent/core/log.h"
+
+namespace weir {
+namespace {
+
+constexpr auto kLook = std::chrono::seconds(1);
+
+}  // namespace
+
+KeptRings::KeptRings(IngestContext& context, FrameHandler& handler, Producer producer)
+    : context_(context),
+      handler_(handler),
+      producer_(std::move(producer)),
+      link_(
+          context, handler, producer_, producer_.peer.uid ? context.shares.of(*producer_.peer.uid) : nullptr,
+          [this] { timer_.cancel(); },
+          [this](const char*) { context_.violations.add(producer_.peer, system_clock().monotonic_ns()); }),
+      timer_(context.io) {}
+
+bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) {
+  Hello hello;
+  hello.client_id = group.card.client().client_id;
+  hello.level = AckLevel::none;
+  hello.service = producer_.service = group.card.client().service;
+  if (!handler_.on_hello(producer_, std::move(hello))) return false;
+  link_.adopt(group);
+  log::info("{}: {} rings of before are read on", producer_.peer.address, link_.ring_count());
+  on_end_ = std::move(on_end);
+  asio::co_spawn(context_.io, run(shared_from_this()), asio::detached);
+  return true;
+}
+
+void KeptRings::drain() {
+  draining_ = true;
+  timer_.cancel();
+}
+
+void KeptRings::stop() {
+  stopped_ = true;
+  timer_.cancel();
+}
+
+/// The process is gone, or has said that it goes on elsewhere.
+bool KeptRings::is_over() {
+  if (draining_ || link_.ring_count() == 0) return true;
+  if (producer_.peer.pid > 0 && kill(producer_.peer.pid, 0) != 0 && errno == ESRCH) return true;
+  quiet_looks_ = link_.is_quiet() ? quiet_looks_ + 1 : 0;
+  return quiet_looks_ > kQuietLooksMax;
+}
+
+asio::awaitable<void> KeptRings::run(std::shared_ptr<KeptRings> self) {
+  KeptRings& s = *self;
+  bool finishing = false;
+  while (!s.stopped_ && !(finishing && s.link_.finished())) {
+    if (!finishing && s.is_over()) {
+      finishing = true;
+      s.link_.finish();
+      continue;
+    }
+    s.timer_.expires_after(kLook);
+    co_await s.timer_.async_wait(kAwait);
+  }
+  s.link_.close();
+  s.handler_.on_close(s.producer_);
+  s.on_end_(s);
+}
+
+}  // namespace weir

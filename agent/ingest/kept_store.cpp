@@ -1,0 +1,148 @@
+#include "agent/ingest/kept_store.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+
+#include "agent/core/clock.h"
+#include "agent/core/log.h"
+#include "agent/core/passed_sockets.h"
+#include "agent/core/service_manager.h"
+
+namespace weir {
+namespace {
+
+size_t descriptors_max() {
+  if (!has_service_manager()) return 0;
+  const char* const said = std::getenv("FDSTORE");
+  size_t n = KeptStore::kDescriptorsMax;
+  if (said) std::from_chars(said, said + std::string_view(said).size(), n);
+  return n;
+}
+
+std::string name_of(const std::string& key, std::string_view part) {
+  return std::string(kStoredPrefix) + key + "." + std::string(part);
+}
+
+/// What was left under one key, before its card is read.
+struct Parts {
+  std::map<std::string, ring::Descriptor> by_name;
+  ring::Descriptor take(std::string_view part) {
+    const auto found = by_name.find(std::string(part));
+    if (found == by_name.end()) return ring::Descriptor();
+    ring::Descriptor out = std::move(found->second);
+    by_name.erase(found);
+    return out;
+  }
+};
+
+}  // namespace
+
+std::string KeptStore::ring_part(uint64_t ring_id) {
+  char text[24];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(ring_id));
+  return text;
+}
+
+KeptStore::KeptStore() : descriptors_max_(descriptors_max()) {
+  std::map<std::string, Parts> by_key;
+  for (StoredDescriptor& stored : take_stored_descriptors()) {
+    ring::Descriptor fd(stored.fd);
+    const std::string rest = stored.name.substr(kStoredPrefix.size());
+    const size_t dot = rest.rfind('.');
+    names_.insert(stored.name);
+    connections_ += stored.name.ends_with(kConnection);
+    if (dot == rest.npos)
+      drop(stored.name);
+    else
+      by_key[rest.substr(0, dot)].by_name.insert_or_assign(rest.substr(dot + 1), std::move(fd));
+  }
+  for (auto& [key, parts] : by_key) {
+    auto card = KeptCard::read(parts.take(kCard));
+    if (!card) {
+      log::warn("kept descriptors {} are of another version of weir, or incomplete; they are let go of", key);
+      users_[key] = 1;
+      release(key);
+      continue;
+    }
+    KeptGroup group{key, std::move(*card), parts.take(kConnection), parts.take(kArena),
+                    parts.take(kDoorbell)};
+    for (auto& [part, fd] : parts.by_name) {
+      uint64_t ring_id = 0;
+      const auto read = std::from_chars(part.data(), part.data() + part.size(), ring_id, 16);
+      if (read.ptr == part.data() + part.size() && ring_id != 0)
+        group.rings.emplace_back(ring_id, std::move(fd));
+    }
+    groups_.push_back(std::move(group));
+  }
+}
+
+void KeptStore::drop(const std::string& name) {
+  if (names_.erase(name) == 0) return;
+  connections_ -= name.ends_with(kConnection);
+  try_tell_service_manager("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+}
+
+bool KeptStore::admits_new() {
+  const int64_t now_ns = system_clock().monotonic_ns();
+  const int64_t next_ns = std::max(new_until_ns_, now_ns - kNewAtOnce * kNewNs) + kNewNs;
+  if (next_ns > now_ns) return false;
+  new_until_ns_ = next_ns;
+  return true;
+}
+
+bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
+  if (!available()) return false;
+  const std::string name = name_of(key, part);
+  drop(name);
+  if (part == kConnection && connections_ == kConnectionsMax) return false;
+  if (names_.size() >= descriptors_max_) {
+    log::sampled(
+        log::Level::warn, "kept_store",
+        "the service manager keeps {} descriptors, as many as it may: of further processes the death "
+        "of both sides costs records; raise FileDescriptorStoreMax",
+        names_.size());
+    return false;
+  }
+  // Its end is noticed here; the service manager must not let go of it by itself.
+  if (!try_tell_service_manager("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd)) return false;
+  names_.insert(name);
+  connections_ += part == kConnection;
+  return true;
+}
+
+void KeptStore::forget(const std::string& key, std::string_view part) {
+  if (!leaving_) drop(name_of(key, part));
+}
+
+void KeptStore::release(const std::string& key) {
+  const auto found = users_.find(key);
+  if (found == users_.end() || --found->second > 0) return;
+  users_.erase(found);
+  if (leaving_) return;
+  const std::string prefix = name_of(key, "");
+  for (auto it = names_.lower_bound(prefix); it != names_.end() && it->starts_with(prefix);)
+    drop(std::string(*it++));
+}
+
+std::vector<KeptGroup> KeptStore::take(const std::string& source) {
+  std::vector<KeptGroup> out;
+  std::erase_if(groups_, [&](KeptGroup& group) {
+    if (group.card.client().source != source) return false;
+    out.push_back(std::move(group));
+    return true;
+  });
+  return out;
+}
+
+void KeptStore::say_left() const {
+  for (const KeptGroup& group : groups_)
+    log::error(
+        "what was kept of {} at listener {} waits: there is no listener of that name now; configure it and "
+        "start "
+        "again",
+        group.card.client().peer.address, group.card.client().source);
+}
+
+}  // namespace weir

@@ -1,0 +1,73 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agent/ingest/kept_card.h"
+#include "agent/ring/shared_memory.h"
+
+namespace weir {
+
+/// All that was kept of one connection. What did not come is -1.
+struct KeptGroup {
+  std::string key;
+  KeptCard card;
+  ring::Descriptor connection, arena, doorbell;
+  std::vector<std::pair<uint64_t, ring::Descriptor>> rings = {};  ///< by ring_id
+};
+
+/// What the service manager keeps of this process's descriptors, so that the next agent can go on with them
+/// (docs/decisions/0020-descriptor-store.md). They are named `weir.KEY.PART`; KEY stands for a connection, or
+/// for a process's arena, which may be that of several connections one after the other. Pipe thread only.
+class KeptStore {
+ public:
+  static constexpr std::string_view kCard = "card", kConnection = "conn", kArena = "arena",
+                                    kDoorbell = "bell";
+  /// As FileDescriptorStoreMax= of systemd/weir.service; a service manager that says its own ($FDSTORE) is
+  /// believed.
+  static constexpr size_t kDescriptorsMax = 8192;
+  static constexpr size_t kConnectionsMax = 1024;  ///< of those; the others end with the agent
+  static constexpr int64_t kNewNs = 10'000'000;    ///< one new one in this time, ...
+  static constexpr int64_t kNewAtOnce = 1000;      ///< ... or so many after a quiet time
+
+  /// Takes what an agent before this one has left.
+  KeptStore();
+  /// Is there anybody who keeps?
+  bool available() const { return descriptors_max_ > 0; }
+  static std::string ring_part(uint64_t ring_id);
+
+  /// So that those who only come and go cannot keep the service manager busy: false, when there have been
+  /// very many lately. Asked before something new is kept that has not proved yet that it stays.
+  bool admits_new();
+  /// A part that is kept under this name already is replaced. False: there is no room for it.
+  bool keep(const std::string& key, std::string_view part, int fd);
+  void forget(const std::string& key, std::string_view part);
+  /// Someone goes on with this key; when the last one has let go of it, all of it is forgotten.
+  void retain(const std::string& key) { ++users_[key]; }
+  void release(const std::string& key);
+  /// The agent ends: from here on nothing is forgotten, and what is kept is the next one's.
+  void leave() { leaving_ = true; }
+  bool leaving() const { return leaving_ && available(); }
+
+  /// What was left of connections of this source.
+  std::vector<KeptGroup> take(const std::string& source);
+  /// When every source has taken: says what is left, which stays where it is.
+  void say_left() const;
+
+ private:
+  void drop(const std::string& name);
+
+  size_t descriptors_max_ = 0;
+  std::set<std::string> names_;
+  size_t connections_ = 0;            ///< of names_
+  std::map<std::string, int> users_;  ///< by key
+  std::vector<KeptGroup> groups_;     ///< not taken yet
+  int64_t new_until_ns_ = 0;          ///< the new ones so far have used up the time up to then
+  bool leaving_ = false;
+};
+
+}  // namespace weir

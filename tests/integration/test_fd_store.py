@@ -1,0 +1,371 @@
+"""What the service manager keeps for the agent (docs/decisions/0020-descriptor-store.md): ring contents outlive both sides,
+connections outlive the agent. supervisor.py takes systemd's part."""
+import array
+import collections
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import termios
+import threading
+import unittest
+
+import harness
+import rings
+from cpp_client import DRIVER, Driver
+from harness import log, wait_for
+from supervisor import Supervisor
+
+DISK = 'journal: {type: disk, max_bytes: 64MiB}' + harness.ALL_TO_FILE
+RESTARTS = 20
+RECORD_BYTES = 32  # of a site with one i64 and no ids
+
+
+def unread(sock):
+    """Bytes of ours that the other side has not read yet."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
+    return waiting[0]
+
+
+class Stored(harness.AgentTest):
+    def setUp(self):
+        super().setUp()
+        self.write_config(DISK)
+        self.supervisor = Supervisor(self)
+
+    def restart(self, how=signal.SIGKILL, between=lambda: None):
+        self.assertEqual(self.supervisor.end(how), -signal.SIGKILL if how == signal.SIGKILL else 0)
+        between()
+        self.supervisor.start()
+
+    def numbers(self):
+        try:
+            with open(self.path("out.jsonl"), encoding="utf-8") as f:
+                records = [json.loads(line) for line in f.read().split("\n")[:-1]]
+        except FileNotFoundError:
+            return []
+        return [r["attributes"]["n"] if "attributes" in r else r["n"] for r in records]
+
+    def wait_numbers(self, count):
+        self.assertEqual(wait_for(lambda: len(self.numbers()) >= count and self.numbers(), lambda: "%d records, there are %d\n%s" % (
+            count, len(self.numbers()), self.supervisor.said()[-3000:])), list(range(count)))
+
+    def wait_kept(self, count=1):
+        """Until so many connections are kept, and the agent has done with all that they brought (agent/ingest/kept_card.h)."""
+        def kept():
+            with self.supervisor.lock:
+                cards = [os.pread(fd, 24, 0) for name, fd in self.supervisor.store if name.endswith(".card")]
+                return len(self.supervisor.kept(".conn")) == count and all(struct.unpack("<QQQ", card)[2] for card in cards)
+        wait_for(kept, lambda: "kept: %s\n%s" % (self.supervisor.names(), self.supervisor.said()[-3000:]))
+
+    def open(self):
+        c = self.supervisor.connect()
+        self.addCleanup(c.sock.close)
+        return c
+
+
+def write(n, producer, agent, ring, site, go_on):
+    """In a process of its own: a hundred records, and when the test says so as many as find room."""
+    if n == 0:
+        producer.attach_to(agent)
+    if n == 100:
+        os.read(go_on, 1)
+    if not ring.log(site, n):
+        wait_for(lambda: False, "killed", 60)
+
+
+class Rings(Stored):
+    def producer(self):
+        p = rings.Producer().attach_to(self.supervisor)
+        self.addCleanup(p.disconnect)
+        return p, p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
+
+    def test_contents_outlive_both_sides(self):
+        """The producer goes on while no agent runs, and is killed before the next one starts."""
+        self.supervisor.start()
+        p = rings.Producer()
+        ring, site = p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
+
+        go_on, hold = os.pipe()
+        child = rings.Child(lambda n: write(n, p, self.supervisor, ring, site, go_on))
+        wait_for(lambda: ring[rings.TAIL] == 100 * RECORD_BYTES, "what was written first is taken")
+        self.supervisor.end()
+        os.write(hold, b"x")
+        wait_for(lambda: ring[rings.DROPPED] > 0, "the ring is full")
+        child.kill()
+        committed = ring[rings.HEAD] // RECORD_BYTES
+        p.close()
+        os.close(go_on), os.close(hold)
+        self.supervisor.start()
+        self.wait_numbers(committed)
+        wait_for(lambda: self.supervisor.names() == [], lambda: "nothing is kept any more: %s" % self.supervisor.names())
+
+    def test_a_producer_that_lives_on_keeps_its_connection_and_nothing_comes_twice(self):
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        written = 0
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+            self.wait_kept()
+
+            def write():
+                nonlocal written
+                for written in range(written, written + 500):
+                    ring.log(site, written)
+                written += 1
+            write()
+            self.restart(how, write)
+            write()
+            self.wait_numbers(written)
+        p.ring(attached=True).log(site, written)  # the connection is still one that is answered
+        self.wait_numbers(written + 1)
+
+    def test_a_producer_that_attaches_anew_takes_its_rings_over(self):
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        for n in range(100):
+            ring.log(site, n)
+        self.supervisor.end()
+        for n in range(100, 200):
+            ring.log(site, n)
+        self.supervisor.start()
+        p.attach_to(self.supervisor)
+        for n in range(200, 300):
+            ring.log(site, n)
+        self.wait_numbers(300)
+        self.assertEqual(len([x for x in self.supervisor.names() if ".conn" not in x]), 4, "card, arena, doorbell, ring")
+        self.restart()
+        ring.log(site, 300)
+        self.wait_numbers(301)
+        p.attach_to(self.supervisor)
+        p.disconnect()
+        wait_for(lambda: self.supervisor.names() == [], lambda: "all is let go of: %s" % self.supervisor.names())
+
+
+class Connections(Stored):
+    def test_numbered_lines_go_on_where_they_were(self):
+        self.supervisor.start()
+        c = self.open()
+        self.assertEqual(c.hello(client_id="c", ack="durable", next_seq=1)["last_seq"], 0)
+        sent = 0
+        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+            c.send([log("m", n=n) for n in range(sent, sent + 10)])
+            c.read_to_ack(sent + 10)
+            self.wait_kept()
+            self.restart(how, lambda: c.send([log("m", n=n) for n in range(sent + 10, sent + 20)]))
+            sent += 20
+            self.assertEqual({line["weir"] for line in c.read_to_ack(sent)}, {"ack"}, "it notices nothing")
+        self.wait_numbers(sent)
+        self.assertEqual(self.supervisor.status()["clients"]["c"]["last_seq"], sent)
+        c.send(['{"weir":"bye"}'])
+        self.assertEqual(c.read_all(), [])
+        wait_for(lambda: self.supervisor.names() == [], lambda: "all is let go of: %s" % self.supervisor.names())
+
+    def test_plain_lines_go_on_and_the_first_is_not_taken_for_a_hello(self):
+        self.supervisor.start()
+        c = self.open()
+        c.send([log("m", n=0)])
+        self.wait_kept()
+        self.restart(between=lambda: c.send([log("m", n=1)]))
+        c.send(['{"weir":"hello","client_id":"x"}', log("m", n=2)])
+        c.finish_plain()
+        self.wait_numbers(3)
+        self.assertEqual(self.supervisor.status()["sources"]["local"]["rejected"], {"no_stream": 1})
+
+    def test_a_policy_that_has_changed_meanwhile_is_told(self):
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="c", ack="durable")
+        self.wait_kept()
+        self.restart(between=lambda: self.write_config(DISK.replace("telemetry: {", "telemetry: {enabled: false, ")))
+        self.assertEqual(c.read_line()["policy"]["telemetry"], {"enabled": False})
+
+    def test_a_full_journal_hides_nothing_from_the_next_agent(self):
+        """What was read but not taken in belongs to a busy connection, whatever else the journal gets on with."""
+        self.write("no", "not a directory")
+        full = DISK.replace("64MiB", "8MiB").replace("@/out.jsonl", "@/no/out.jsonl")
+        self.write_config(full)
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="c", ack="durable", next_seq=1)
+        c.sock.setblocking(False)
+        sent = 0
+        pad = "x" * 2000
+        data = b""
+        while self.supervisor.status()["journal"]["state"] != "full" or len(data) == 0:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(500):
+                    if not data:
+                        data, sent = harness.as_bytes([log("m", n=sent, pad=pad)]), sent + 1
+                    data = data[c.sock.send(data):]
+        self.supervisor.end()
+        os.remove(self.path("no"))
+        os.mkdir(self.path("no"))
+        self.supervisor.start()
+        c = self.open()
+        known = c.hello(client_id="c", ack="durable")["last_seq"]
+        c.send([log("m", n=n, pad=pad) for n in range(known, sent)])
+        c.read_to_ack(sent)
+        self.assertEqual(self.supervisor.status()["clients"]["c"]["gaps"], 0)
+        os.symlink(self.path("no/out.jsonl"), self.path("out.jsonl"))
+        self.wait_numbers(sent)
+
+    def test_half_a_line_ends_the_connection_and_the_client_sends_it_again(self):
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="c", ack="durable", next_seq=1)
+        c.send([log("m", n=0)])
+        c.read_to_ack(1)
+        self.wait_kept()
+        half = harness.as_bytes([log("m", n=1)])
+        c.send(half[:20])
+        wait_for(lambda: unread(c.sock) == 0, "it is read")
+        self.restart(between=lambda: c.send(half[20:]))
+        self.assertEqual(c.read_all(), [], "closed: who could say what the rest of it is")
+        c = self.open()
+        self.assertEqual(c.hello(client_id="c", ack="durable")["last_seq"], 1)
+        c.send([log("m", n=1)])
+        c.read_to_ack(2)
+        self.wait_numbers(2)
+        self.assertEqual(self.supervisor.status()["sources"]["local"]["rejected"], {})
+
+    def test_half_a_line_at_an_orderly_stop(self):
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="c", ack="durable", next_seq=1)
+        c.send([log("m", n=0)])
+        c.read_to_ack(1)
+        self.wait_kept()
+        c.send(harness.as_bytes([log("m", n=1)])[:20])
+        self.restart(signal.SIGTERM)
+        self.assertEqual(c.read_all(), [])
+        c = self.open()
+        self.assertEqual(c.hello(client_id="c", ack="durable")["last_seq"], 1)
+        c.send([log("m", n=1)])
+        c.read_to_ack(2)
+        self.wait_numbers(2)
+
+    def test_a_short_connection_costs_the_service_manager_nothing(self):
+        self.supervisor.start()
+        for n in range(20):
+            c = self.open()
+            c.send([log("m", n=n)])
+            c.finish_plain()
+        self.wait_numbers(20)
+        with self.supervisor.lock:
+            self.assertEqual([w for w in self.supervisor.words if "FDSTORE" in w], [])
+
+
+class LineClient:
+    """Sends numbered records on one connection for as long as that lives, then on the next; resends what was not acknowledged."""
+
+    def __init__(self, path):
+        self.path, self.acked, self.refused, self.connections, self.stopping = path, 0, 0, 0, False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.stopping:
+            try:
+                self.talk()
+            except ConnectionRefusedError:
+                self.refused += 1
+            except OSError:
+                pass
+
+    def talk(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(harness.DEADLINE_S)
+            s.connect(self.path)
+            self.connections += 1
+            sent = self.acked
+            s.sendall(harness.as_bytes([harness.compact({"weir": "hello", "client_id": "lines", "ack": "durable", "next_seq": sent + 1})]))
+            answers = s.makefile("r", encoding="utf-8")
+            while not self.stopping:
+                s.sendall(harness.as_bytes([log("m", n=n) for n in range(sent, sent + 12)]))
+                sent += 12
+                while self.acked < sent:
+                    line = answers.readline()
+                    if not line:
+                        return
+                    self.acked = max(self.acked, json.loads(line).get("seq", 0))
+
+
+def until_ring(driver):
+    """How many records it took: those before the ring go as frames."""
+    count = 0
+
+    def ring():
+        nonlocal count
+        count += driver.do("log 1") == "ok"
+        return driver.stats()["transport"] == "ring"
+    wait_for(ring, "the driver has rings")
+    return count
+
+
+@unittest.skipUnless(os.access(DRIVER, os.X_OK), "no native client at " + DRIVER)
+class Restarts(Stored):
+    CONFIG = 'sandbox: {}\nlisten: {local: {type: unix, path: "@/in.sock", stamp: true}}\n' + DISK
+
+    def by_producer(self):
+        """{pid: numbers of its native records in the order of the file}, and those of the lines."""
+        native, lines = collections.defaultdict(list), []
+        with open(self.path("out.jsonl"), encoding="utf-8") as f:
+            for record in map(json.loads, f.read().split("\n")[:-1]):
+                if record["message"] == "m":
+                    lines.append(record["n"])
+                else:
+                    native[record["_peer"]["pid"]].append(record["attributes"]["n"])
+        return native, lines
+
+    def test_twenty_restarts_under_load(self):
+        """Half of them by SIGKILL; every fourth takes a producer along while no agent runs."""
+        self.write_config(self.CONFIG)
+        self.supervisor.start()
+        alive = Driver(self, "unix:" + self.path("in.sock"))
+        logged = {alive.proc.pid: until_ring(alive)}
+        lines = LineClient(self.path("in.sock"))
+        try:
+            for n in range(RESTARTS):
+                acked = lines.acked
+                wait_for(lambda: lines.acked > acked, "records are acknowledged")
+                dying = self.dying_driver() if n % 4 == 0 else None
+                alive.do("log 200")
+                self.restart(signal.SIGKILL if n % 2 else signal.SIGTERM, lambda: self.between(alive, dying))
+                logged[alive.proc.pid] += 300
+                if dying:
+                    logged[dying[0].proc.pid] = dying[1]
+            acked = lines.acked
+            wait_for(lambda: lines.acked > acked, "records are acknowledged at the end")
+        finally:
+            lines.stopping = True
+            lines.thread.join()
+        self.assertEqual(alive.do("flush 20000"), "done")
+        print("connections: native %d, lines %d; %d lines acknowledged" % (alive.stats()["connections"], lines.connections, lines.acked))
+        self.assertEqual((lines.refused, alive.stats()["dropped"]), (0, 0))
+        self.assertEqual(self.supervisor.end(signal.SIGTERM), 0)
+        native, numbers = self.by_producer()
+        self.assertEqual(numbers[:lines.acked], list(range(lines.acked)))
+        self.assertEqual(len(numbers), len(set(numbers)), "nothing twice")
+        for pid, count in logged.items():
+            self.assertEqual(native[pid], list(range(1, count + 1)), "whole, once and in order: %d" % pid)
+
+    def dying_driver(self):
+        driver = Driver(self, "unix:" + self.path("in.sock"))
+        count = until_ring(driver)
+        driver.do("log 100")
+        return driver, count + 300
+
+    def between(self, alive, dying):
+        """No agent runs."""
+        alive.do("log 100")
+        if dying:
+            dying[0].do("log 200")
+            dying[0].kill()
+
+
+if __name__ == "__main__":
+    harness.main()
