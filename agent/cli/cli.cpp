@@ -16,6 +16,8 @@ constexpr const char* kExamples = R"(Examples:
   echo '{"stream":"log","level":"info","message":"hi"}' | weir send
   weir tail trace --where 'duration > 5ms'         follow what flows
   weir status                                      counters, lag, balance
+  weir top                                         rates and lag, live
+  weir doctor                                      what is wrong here, and what to do about it
   weir check weir.yaml                             every mistake, with its place
 
 Exit codes: 0 done, 1 failure, 64 usage, 69 agent not reachable, 78 configuration.
