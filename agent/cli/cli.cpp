@@ -16,6 +16,8 @@ constexpr const char* kExamples = R"(Examples:
   echo '{"stream":"log","level":"info","message":"hi"}' | weir send
   weir tail trace --where 'duration > 5ms'         follow what flows
   weir status                                      counters, lag, balance
+  weir top                                         rates and lag, live
+  weir doctor                                      what is wrong here, and what to do about it
   weir check weir.yaml                             every mistake, with its place
   weir plan weir.yaml                              what a reload with it would do
 
