@@ -106,8 +106,6 @@ Topology::~Topology() {
   stop();
   pipe_.stop();  // before what its handlers use goes
   pipeline_.reset();
-  journal_.reset();  // its threads call back
-  pipeline_.reset();
   journal_.reset();  // its threads post to the pipe
 }
 
@@ -158,8 +156,7 @@ Result<ApplyReport> Topology::apply(const Config& config, const ApplyOptions& op
                 name);
     pipe_.call([&] {
       for (RunningSource& s : plan->next) s.source->adopt();
-      ingest_.kept.say_left();
-      gate_.open();
+      ingest_.kept.say_left(), gate_.open();
     });
   }
   if (applied_) report_restarts(config, report);
@@ -424,9 +421,9 @@ void Topology::forget_drained() {
 }
 
 uint64_t Topology::stop() {
+  if (!sources_.empty()) pipe_.call([&] { ingest_.kept.leave(); });
   std::vector<std::shared_ptr<Source>> sources;
   for (RunningSource& s : sources_) sources.push_back(s.source);
-  if (!sources.empty()) pipe_.call([&] { ingest_.kept.leave(); });
   retire(std::move(sources));
   // Records that were read while the journal was full are still on their way in.
   const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start
