@@ -132,9 +132,9 @@ void Topology::forget_drained() {
 }
 
 uint64_t Topology::stop() {
+  if (!sources_.empty()) pipe_.call([&] { ingest_.kept.leave(); });
   std::vector<std::shared_ptr<Source>> sources;
   for (RunningSource& s : sources_) sources.push_back(s.source);
-  if (!sources.empty()) pipe_.call([&] { ingest_.kept.leave(); });
   retire(std::move(sources));
   // Records that were read while the journal was full are still on their way in.
   const bool kept = journal_->level_max() > AckLevel::received;  // what is in it waits for the next start

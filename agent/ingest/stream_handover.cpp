@@ -48,7 +48,7 @@ void StreamSession::keep_as(const std::string& key) {
   if (key == kept_key_ && same_client) return;
   auto card = KeptCard::make({producer_.stats->name, producer_.peer,
                               producer_.client ? producer_.client->identity->client_id : "",
-                              producer_.service, producer_.level, rings_ != nullptr});
+                              producer_.service, producer_.level, &protocol_->replies() == &frame_replies()});
   if (!card) return;
   if (key != kept_key_) {
     context_.kept.retain(key);

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -13,6 +14,7 @@ import termios
 import threading
 import unittest
 
+import frames
 import harness
 import rings
 from cpp_client import DRIVER, Driver
@@ -145,6 +147,22 @@ class Rings(Stored):
         wait_for(lambda: self.supervisor.names() == [], lambda: "all is let go of: %s" % self.supervisor.names())
 
 
+    def test_rings_of_a_listener_that_is_gone_wait_until_it_is_back(self):
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        self.supervisor.end()
+        ring.log(site, 0)
+        p.disconnect()
+        self.write_config('listen: {other: {type: tcp, bind: "127.0.0.1:0"}}\n' + DISK)
+        self.supervisor.start()
+        self.assertIn("there is no listener of that name now", self.supervisor.said())
+        self.assertEqual(self.supervisor.end(signal.SIGTERM), 0)
+        self.assertEqual(self.numbers(), [])
+        self.write_config(DISK)
+        self.supervisor.start()
+        self.wait_numbers(1)
+
+
 class Connections(Stored):
     def test_numbered_lines_go_on_where_they_were(self):
         self.supervisor.start()
@@ -163,6 +181,21 @@ class Connections(Stored):
         c.send(['{"weir":"bye"}'])
         self.assertEqual(c.read_all(), [])
         wait_for(lambda: self.supervisor.names() == [], lambda: "all is let go of: %s" % self.supervisor.names())
+
+    def test_frames_go_on_over_tcp(self):
+        self.write_config('listen: {net: {type: tcp, bind: "127.0.0.1:0"}}\n' + DISK)
+        self.supervisor.start()
+        address = wait_for(lambda: re.search(r"tcp:127.0.0.1:(\d+)", self.supervisor.said()), "the ready line")
+        c = frames.FrameConnection(socket.create_connection(("127.0.0.1", int(address.group(1)))))
+        self.addCleanup(c.sock.close)
+        c.hello(client_id="c", ack="durable")
+        for first, how in ((1, signal.SIGKILL), (5, signal.SIGTERM), (9, None)):
+            c.send(frames.records(first, [log("m", n=n) for n in range(first - 1, first + 3)]))
+            c.read_to_ack(first + 3)
+            self.wait_kept()
+            if how:
+                self.restart(how)
+        self.wait_numbers(12)
 
     def test_plain_lines_go_on_and_the_first_is_not_taken_for_a_hello(self):
         self.supervisor.start()

@@ -120,6 +120,20 @@ class Sandbox(harness.AgentTest):
         text = ONE.replace("{log: {", "{log: {set: {word: '${file:%s/word}'}, " % self.outside)
         self.refused(text, 6, 29, "streams.log.set.word", self.outside + "/word")
 
+    def test_a_credential_of_the_unit_is_read_again_at_a_reload(self):
+        def credential(text):
+            with open(self.outside + "/word", "w") as f:
+                f.write(text)
+        credential("one")
+        text = ONE.replace("{log: {", "{log: {set: {word: '${cred:word}'}, ")
+        agent = self.start_in(text, env={"CREDENTIALS_DIRECTORY": self.outside})
+        agent.send_plain([log("a")])
+        credential("two")
+        self.assertEqual(self.reload(text)[1]["result"], "applied")
+        agent.send_plain([log("b")])
+        agent.wait_delivered("out", 2)
+        self.assertEqual([r["word"] for r in agent.records("out/a.jsonl")], ["one", "two"])
+
     @needs_landlock
     def test_what_the_section_adds_can_be_named_later(self):
         agent = self.start_in(ONE.replace("{}", "{write: [%s]}" % self.outside))
