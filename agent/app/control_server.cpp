@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "agent/app/metrics.h"
+#include "agent/app/query.h"
 #include "agent/app/status_json.h"
 #include "agent/app/tail_stream.h"
 #include "agent/core/listen_port.h"
@@ -21,6 +22,8 @@
 #include "agent/core/passed_sockets.h"
 #include "agent/core/socket_path.h"
 #include "agent/ingest/intake_gate.h"
+#include "agent/ingest/listeners.h"
+#include "agent/sinks/sink.h"
 
 namespace weir {
 namespace {
@@ -120,6 +123,28 @@ Response ready(const Request& request, const TopologyStatus& status) {
                 body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
 }
 
+/// The configuration that runs, secrets as `***`: `yaml` is what load_config takes.
+Response running_config(const Request& request, Shared& shared) {
+  const ReloadState state = shared.reloader.state();
+  const nlohmann::ordered_json body = {
+      {"generation", state.generation},
+      {"config_hash", state.config_hash},
+      {"config_files", state.config_files},
+      {"yaml", print_config(shared.topology.config(), listener_component_types(), sink_component_types())}};
+  return answer(request, http::status::ok,
+                body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+Response explained(const Request& request, Shared& shared, std::string_view target) {
+  std::string key;
+  for (const auto& [name, value] : query_of(target))
+    if (name == "key") key = value;
+  if (key.empty()) return problem(request, http::status::bad_request, "name a key: ?key=sinks.out.path");
+  auto explanation = shared.reloader.explain(key);
+  if (!explanation) return problem(request, http::status::not_found, explanation.error().message);
+  return answer(request, http::status::ok, explanation_json(*explanation));
+}
+
 asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   std::string_view target(request.target().data(), request.target().size());
   std::string_view path = target.substr(0, target.find('?'));
@@ -129,9 +154,13 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
     if (request.method() == http::verb::post) co_return co_await on_reload(shared, request, kind);
     co_return problem(request, http::status::method_not_allowed, "use POST");
   }
+  if (get && path == "/v1/config") co_return running_config(request, shared);
+  if (get && path == "/v1/config/explain") co_return explained(request, shared, target);
   if (path != "/v1/status" && path != "/healthz" && path != "/readyz" && path != "/metrics")
-    co_return problem(request, http::status::not_found,
-                      "known: GET /v1/status /v1/tail /metrics /healthz /readyz, POST /v1/plan /v1/reload");
+    co_return problem(
+        request, http::status::not_found,
+        "known: GET /v1/status /v1/config /v1/config/explain?key= /v1/tail /metrics /healthz /readyz, "
+        "POST /v1/plan /v1/reload");
   if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
   TopologyStatus status = shared.topology.status();
   if (path == "/healthz") {

@@ -167,6 +167,22 @@ void Reloader::refuse(ReloadResult& result, const std::vector<std::string>& reas
   }
 }
 
+Result<ConfigExplanation> Reloader::explain(std::string_view key) const {
+  const LoadedConfig loaded = load(request_);
+  if (!loaded.config || loaded.config->hash != state().config_hash)
+    return fail(
+        "the files say something else than the configuration that runs: `weir config explain` reads them, "
+        "`weir reload` applies them");
+  std::vector<std::string> known;
+  auto found = explain_config(request_, *loaded.config, listener_component_types(), sink_component_types(),
+                              key, known);
+  if (found) return std::move(*found);
+  const std::vector<std::string_view> words(known.begin(), known.end());
+  const std::string_view near = did_you_mean(key, words);
+  return fail("there is no " + std::string(key) +
+              (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));
+}
+
 ReloadResult Reloader::plan(const ReloadRequest& asked) {
   ConfigRequest request = request_;
   if (!asked.files.empty()) request.files = asked.files;

@@ -59,6 +59,9 @@ class Reloader {
   /// No reload begins after this; waits for one that runs.
   void stop();
   ReloadState state() const;
+  /// Where the value of a key comes from, in the configuration that runs. Error: there is no such key, or the
+  /// files say something else by now.
+  Result<ConfigExplanation> explain(std::string_view key) const;
   /// A request of that kind, answered when this returns: what was read, or missing, the last time. Not from
   /// the apply thread.
   std::vector<ConfigInput> look();

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <deque>
 
+#include "agent/app/query.h"
 #include "agent/ingest/intake_gate.h"
 
 namespace weir {
@@ -16,21 +17,6 @@ constexpr auto kPoll = std::chrono::milliseconds(20);
 constexpr auto kKeepAlive = std::chrono::seconds(10);
 constexpr size_t kLastMax = 1'000'000;
 constexpr size_t kLastBytesMax = 64 << 20;
-
-std::string url_decode(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    unsigned byte = 0;
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr == text.data() + i + 3) {
-      out += char(byte);
-      i += 2;
-    } else {
-      out += text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return out;
-}
 
 /// The head, and then one chunk per write (RFC 9112 section 7.1).
 constexpr std::string_view kHead =
@@ -79,14 +65,7 @@ asio::awaitable<std::string> collect_last(Cursor& cursor, const TailRequest& req
 
 Result<TailRequest> parse_tail_request(std::string_view target) {
   TailRequest request;
-  size_t question = target.find('?');
-  std::string_view query = question == target.npos ? std::string_view() : target.substr(question + 1);
-  while (!query.empty()) {
-    std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    size_t equals = pair.find('=');
-    std::string_view key = pair.substr(0, equals);
-    std::string value = equals == pair.npos ? "" : url_decode(pair.substr(equals + 1));
+  for (const auto& [key, value] : query_of(target)) {
     if (key == "stream" && !value.empty()) {
       auto stream = parse_stream(value);
       if (!stream) return fail("stream: unknown; use trace, log, telemetry or monitoring");

@@ -98,6 +98,11 @@ Quarantine& Topology::quarantine_of(const std::string& sink) {
   return *slot;
 }
 
+Config Topology::config() const {
+  std::lock_guard lock(mutex_);
+  return config_;
+}
+
 /// Reads the connections of removed listeners until they are empty, at most 500 ms, then closes them.
 void Topology::retire(std::vector<std::shared_ptr<Source>> sources) {
   if (sources.empty()) return;

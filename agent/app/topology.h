@@ -58,6 +58,7 @@ class Topology {
   void reopen_sinks();
   TopologyStatus status();
   std::vector<std::string> addresses();
+  Config config() const;  ///< the one that runs
   Journal& journal() { return *journal_; }
 
  private:

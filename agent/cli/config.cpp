@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include "agent/cli/command.h"
 #include "agent/cli/config_errors.h"
@@ -15,16 +14,6 @@ struct ExplainFlags {
   ConfigFlags config;
   std::string key, output = "text";
 };
-
-std::string as_json(const ConfigExplanation& e) {
-  nlohmann::ordered_json written = nlohmann::ordered_json::array();
-  for (const auto& w : e.written) written.push_back({{"place", w.place}, {"text", w.text}});
-  const nlohmann::ordered_json json = {{"key", e.key},
-                                       {"value", e.value},
-                                       {"source", e.written.empty() ? "default" : e.written[0].place},
-                                       {"written", written}};
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
 
 std::string as_text(const ConfigExplanation& e) {
   std::string out = e.key + " = " + e.value + "\n";
@@ -57,7 +46,7 @@ int explain(const ExplainFlags& flags) {
         near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
     return kFailure;
   }
-  return write_out(flags.output == "json" ? as_json(*e) : as_text(*e)) ? kOk : kFailure;
+  return write_out(flags.output == "json" ? explanation_json(*e) + "\n" : as_text(*e)) ? kOk : kFailure;
 }
 
 }  // namespace

@@ -76,13 +76,23 @@ std::string control_of(const DoctorFlags& flags, const LoadedConfig& loaded) {
   return control_path(flags.control).value_or("");
 }
 
+/// What the agent that runs was started with, where nothing else is asked for.
+void take_files_of(const SeenAgent& agent, ConfigRequest& request, LoadedConfig& loaded) {
+  if (!agent.runs() || !agent.status.contains("config_files")) return;
+  for (const auto& file : agent.status["config_files"])
+    if (file.is_string()) request.files.push_back(file);
+  if (request.files.empty()) return;
+  loaded = load_config(request, listener_component_types(), sink_component_types());
+}
+
 int doctor(const DoctorFlags& flags) {
   std::optional<ConfigRequest> request = config_request("weir doctor", flags.config);
   if (!request) return kUsage;
-  const LoadedConfig loaded = load_config(*request, listener_component_types(), sink_component_types());
+  LoadedConfig loaded = load_config(*request, listener_component_types(), sink_component_types());
+  const SeenAgent agent = look_at_agent(control_of(flags, loaded));
+  if (flags.config.files.empty()) take_files_of(agent, *request, loaded);
   Findings findings;
   check_configuration(loaded, findings);
-  const SeenAgent agent = look_at_agent(control_of(flags, loaded));
   if (loaded.config) {
     check_agent(agent, *loaded.config, findings);
     check_listeners(agent, *loaded.config, findings);
@@ -115,7 +125,8 @@ void add_doctor(CLI::App& app, Action& action) {
   add_output_flag(*command, flags->output, {"text", "json"});
   add_control_flag(*command, flags->control);
   command->footer(
-      R"(Looks, changes nothing; an agent need not run. Start it as the user of the agent, or as root.
+      R"(Looks, changes nothing; an agent need not run. Without --config it looks at what the agent that runs was
+started with. Start it as the user of the agent, or as root.
 Exit code 0: nothing fails; 1: something does; 78: the configuration is wrong.
 
 Examples:

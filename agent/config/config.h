@@ -144,6 +144,8 @@ std::optional<ConfigExplanation> explain_config(const ConfigRequest& request, co
                                                 const std::vector<ComponentType>& listener_types,
                                                 const std::vector<ComponentType>& sink_types,
                                                 std::string_view key, std::vector<std::string>& known);
+/// `{"key","value","source","written":[{"place","text"}]}`, the source `default` where nothing names it.
+std::string explanation_json(const ConfigExplanation& explanation);
 
 /// Default places (interface.md section 1). Error: what to set.
 Result<std::string> default_ingest_socket();

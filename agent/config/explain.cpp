@@ -1,5 +1,6 @@
 // Where a value of the effective configuration comes from.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "agent/config/node.h"
 
@@ -109,6 +110,16 @@ std::optional<ConfigExplanation> explain_config(const ConfigRequest& request, co
   if ((request.trace_path || request.tracing) && (parts[0] == "streams" || parts[0] == "sinks"))
     out.note = "--tracing and --trace-path of the command line come on top";
   return out;
+}
+
+std::string explanation_json(const ConfigExplanation& e) {
+  nlohmann::ordered_json written = nlohmann::ordered_json::array();
+  for (const auto& w : e.written) written.push_back({{"place", w.place}, {"text", w.text}});
+  const nlohmann::ordered_json json = {{"key", e.key},
+                                       {"value", e.value},
+                                       {"source", e.written.empty() ? "default" : e.written[0].place},
+                                       {"written", written}};
+  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace weir

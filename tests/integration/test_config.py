@@ -288,6 +288,22 @@ class Explain(harness.AgentTest):
         self.assertEqual(text[0], "journal.max_bytes = 256MiB")
         self.assertRegex(text[2], r"weir\.yaml:\d+:\d+: 128MiB \(lost\)$")
 
+    def test_the_agent_tells_the_same_of_what_it_runs(self):
+        agent = self.start(harness.ALL_TO_FILE + "journal: {max_bytes: 128MiB}\n")
+        path = self.path("weir.yaml")
+        code, _, body = agent.http("GET", "/v1/config/explain?key=journal.max_bytes")
+        self.assertEqual((code, body.decode() + "\n"), (200, self.explain("journal.max_bytes", "--config", path, "-o", "json").stdout))
+        code, _, body = agent.http("GET", "/v1/config")
+        config, status = json.loads(body), agent.status()
+        self.assertEqual((code, config["config_hash"], config["config_files"]), (200, status["config_hash"], [path]))
+        again = self.write("again.yaml", config["yaml"])
+        self.assertEqual(agent.http("POST", "/v1/plan", {"files": [again]})[2].count(b'"result":"unchanged"'), 1)
+        self.assertIn(b"did you mean journal.max_bytes?", agent.http("GET", "/v1/config/explain?key=journal.max_byte")[2])
+        self.assertEqual(agent.http("GET", "/v1/config/explain")[0], 400)
+        self.write_config(harness.ALL_TO_FILE)
+        code, _, body = agent.http("GET", "/v1/config/explain?key=journal.max_bytes")
+        self.assertEqual((code, b"weir reload" in body), (404, True))
+
     def test_defaults_and_references(self):
         self.assertIn("the default", self.explain("journal.type", "--config", self.write_config(harness.ALL_TO_FILE)).stdout)
         path = self.write_config('sinks: {out: {type: file, path: "${env:OUT}"}}\nstreams: {log: {sinks: [out]}}\n')

@@ -222,6 +222,12 @@ class WithAgent(DoctorTest):
         for check in ("agent", "agent.config", "listen.net", "data_dir"):
             self.assertEqual(findings[check]["result"], "ok", findings[check])
 
+    def test_without_a_file_the_agents_own_are_looked_at(self):
+        self.start(harness.ALL_TO_FILE)
+        findings = self.finds("config", "ok", self.path("weir.yaml"), "--control", self.path("control.sock"), config=None)
+        self.assertIn("sinks.out", findings)
+        self.assertNotIn("agent.config", [c for c, f in findings.items() if f["result"] != "ok"])
+
     def test_another_configuration_than_the_one_that_runs(self):
         agent = self.start(harness.ALL_TO_FILE)
         self.write_config(harness.ALL_TO_FILE.replace("out.jsonl", "other.jsonl"))

@@ -97,7 +97,8 @@ TEST_CASE("a file of our own is a regular one with one name") {
   REQUIRE(mkfifo((t.dir / "root/fifo").c_str(), 0600) == 0);
   test::write_file(t.dir / "root/ours", "x");
   const auto refused = [&](const char* name, int flags) {
-    const int by_path = t.io.open(t.dir / (std::string("root/") + name), flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const int by_path =
+        t.io.open(t.dir / (std::string("root/") + name), flags | O_NOFOLLOW | O_CLOEXEC, 0600);
     const int error = by_path < 0 ? errno : 0;
     const int by_name = t.io.openat(t.root, name, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
     CHECK((by_name < 0) == (by_path < 0));
