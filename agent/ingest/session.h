@@ -30,7 +30,7 @@ struct IngestContext {
   /// Told when the journal has got on.
   WaitingList waiting = {};
   /// Descriptors that outlive this process.
-  KeptStore kept = {};
+  KeptStore kept{io};
   /// Made with the first ring.
   std::shared_ptr<RingSweeper> rings = {};
 };
