@@ -1,6 +1,7 @@
 #include "agent/core/service_manager.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -40,6 +41,8 @@ bool send(const std::string& state, int fd, int flags) {
   }
   const int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (socket_fd < 0) return false;
+  const timeval patience{1, 0};
+  setsockopt(socket_fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const bool sent = sendmsg(socket_fd, &message, MSG_NOSIGNAL | flags) >= 0;
   close(socket_fd);
   return sent;
@@ -53,7 +56,7 @@ bool has_service_manager() {
   return address_of(address, bytes);
 }
 
-void tell_service_manager(const std::string& state) { send(state, -1, 0); }
+void tell_service_manager(const std::string& state, int fd) { send(state, fd, 0); }
 bool try_tell_service_manager(const std::string& state, int fd) { return send(state, fd, MSG_DONTWAIT); }
 
 }  // namespace weir

@@ -6,10 +6,10 @@ namespace weir {
 /// Is there one that listens ($NOTIFY_SOCKET)?
 bool has_service_manager();
 
-/// Tells it `state` (sd_notify(3)); nothing where there is none.
-void tell_service_manager(const std::string& state);
-/// The same with a descriptor that it is to keep, or -1, and without waiting. False: there is none, or it has
-/// no room for that at this moment.
+/// Tells it `state` (sd_notify(3)), with a descriptor that it is to keep, or -1. Waits for a second at most;
+/// nothing where there is none.
+void tell_service_manager(const std::string& state, int fd = -1);
+/// The same without waiting. False: it has no room for that at this moment.
 bool try_tell_service_manager(const std::string& state, int fd);
 
 }  // namespace weir

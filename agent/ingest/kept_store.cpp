@@ -1,7 +1,10 @@
 #include "agent/ingest/kept_store.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -12,6 +15,8 @@
 
 namespace weir {
 namespace {
+
+constexpr auto kRetry = std::chrono::milliseconds(10);
 
 size_t descriptors_max() {
   if (!has_service_manager()) return 0;
@@ -45,7 +50,8 @@ std::string KeptStore::ring_part(uint64_t ring_id) {
   return text;
 }
 
-KeptStore::KeptStore() : descriptors_max_(descriptors_max()) {
+KeptStore::KeptStore(boost::asio::io_context& io)
+    : descriptors_max_(descriptors_max()), timer_(io), self_(std::make_shared<KeptStore*>(this)) {
   std::map<std::string, Parts> by_key;
   for (StoredDescriptor& stored : take_stored_descriptors()) {
     ring::Descriptor fd(stored.fd);
@@ -81,7 +87,32 @@ KeptStore::KeptStore() : descriptors_max_(descriptors_max()) {
 void KeptStore::drop(const std::string& name) {
   if (names_.erase(name) == 0) return;
   connections_ -= name.ends_with(kConnection);
-  try_tell_service_manager("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+  tell("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+}
+
+/// In order, now or as soon as it has room again.
+void KeptStore::tell(std::string text, int fd) {
+  if (waiting_.empty() && try_tell_service_manager(text, fd)) return;
+  waiting_.push_back({std::move(text), ring::Descriptor(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0))});
+  if (waiting_.size() == 1) retry();
+}
+
+void KeptStore::retry() {
+  timer_.expires_after(kRetry);
+  timer_.async_wait([alive = std::weak_ptr(self_)](boost::system::error_code error) {
+    const auto self = alive.lock();
+    if (error || !self) return;
+    auto& waiting = (*self)->waiting_;
+    while (!waiting.empty() && try_tell_service_manager(waiting.front().text, waiting.front().fd.get()))
+      waiting.pop_front();
+    if (!waiting.empty()) (*self)->retry();
+  });
+}
+
+void KeptStore::leave() {
+  leaving_ = true;
+  for (; !waiting_.empty(); waiting_.pop_front())
+    tell_service_manager(waiting_.front().text, waiting_.front().fd.get());
 }
 
 bool KeptStore::admits_new() {
@@ -106,7 +137,7 @@ bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
     return false;
   }
   // Its end is noticed here; the service manager must not let go of it by itself.
-  if (!try_tell_service_manager("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd)) return false;
+  tell("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd);
   names_.insert(name);
   connections_ += part == kConnection;
   return true;

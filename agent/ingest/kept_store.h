@@ -1,6 +1,10 @@
 #pragma once
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -34,8 +38,8 @@ class KeptStore {
   static constexpr int64_t kNewNs = 10'000'000;    ///< one new one in this time, ...
   static constexpr int64_t kNewAtOnce = 1000;      ///< ... or so many after a quiet time
 
-  /// Takes what an agent before this one has left.
-  KeptStore();
+  /// Takes what an agent before this one has left. `io` outlives it.
+  explicit KeptStore(boost::asio::io_context& io);
   /// Is there anybody who keeps?
   bool available() const { return descriptors_max_ > 0; }
   static std::string ring_part(uint64_t ring_id);
@@ -50,7 +54,7 @@ class KeptStore {
   void retain(const std::string& key) { ++users_[key]; }
   void release(const std::string& key);
   /// The agent ends: from here on nothing is forgotten, and what is kept is the next one's.
-  void leave() { leaving_ = true; }
+  void leave();
   bool leaving() const { return leaving_ && available(); }
 
   /// What was left of connections of this source.
@@ -59,13 +63,22 @@ class KeptStore {
   void say_left() const;
 
  private:
+  struct Message {
+    std::string text;
+    ring::Descriptor fd;
+  };
   void drop(const std::string& name);
+  void tell(std::string text, int fd);
+  void retry();
 
   size_t descriptors_max_ = 0;
   std::set<std::string> names_;
   size_t connections_ = 0;            ///< of names_
   std::map<std::string, int> users_;  ///< by key
   std::vector<KeptGroup> groups_;     ///< not taken yet
+  std::deque<Message> waiting_;       ///< the service manager had no room for them, or for one before
+  boost::asio::steady_timer timer_;   ///< runs as long as there are any
+  std::shared_ptr<KeptStore*> self_;  ///< for its handler
   int64_t new_until_ns_ = 0;          ///< the new ones so far have used up the time up to then
   bool leaving_ = false;
 };

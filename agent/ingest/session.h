@@ -33,7 +33,7 @@ struct IngestContext {
   /// From the turn in which records of a client that waits were read until it was told.
   LatencyHistogram acknowledged = {};
   /// Descriptors that outlive this process.
-  KeptStore kept = {};
+  KeptStore kept{io};
   /// Made with the first ring.
   std::shared_ptr<RingSweeper> rings = {};
 };

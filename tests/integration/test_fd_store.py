@@ -22,7 +22,7 @@ from harness import log, wait_for
 from supervisor import Supervisor
 
 DISK = 'journal: {type: disk, max_bytes: 64MiB}' + harness.ALL_TO_FILE
-RESTARTS = 20
+RESTARTS = 200 if harness.LONG else 20
 RECORD_BYTES = 32  # of a site with one i64 and no ids
 
 
@@ -138,7 +138,7 @@ class Rings(Stored):
         for n in range(200, 300):
             ring.log(site, n)
         self.wait_numbers(300)
-        self.assertEqual(len([x for x in self.supervisor.names() if ".conn" not in x]), 4, "card, arena, doorbell, ring")
+        wait_for(lambda: len(self.supervisor.names()) == 5, lambda: "card, connection, arena, doorbell, ring: %s" % self.supervisor.names())
         self.restart()
         ring.log(site, 300)
         self.wait_numbers(301)
@@ -367,18 +367,21 @@ class Restarts(Stored):
                 wait_for(lambda: lines.acked > acked, "records are acknowledged")
                 dying = self.dying_driver() if n % 4 == 0 else None
                 alive.do("log 200")
-                self.restart(signal.SIGKILL if n % 2 else signal.SIGTERM, lambda: self.between(alive, dying))
+                how, connections = signal.SIGKILL if n % 2 else signal.SIGTERM, lines.connections
+                self.restart(how, lambda: self.between(alive, dying))
+                acked = lines.acked
+                wait_for(lambda: lines.acked > acked, "records are acknowledged again")
+                if how == signal.SIGTERM:
+                    self.assertEqual(lines.connections, connections, "an orderly stop closes nothing")
                 logged[alive.proc.pid] += 300
                 if dying:
                     logged[dying[0].proc.pid] = dying[1]
-            acked = lines.acked
-            wait_for(lambda: lines.acked > acked, "records are acknowledged at the end")
         finally:
             lines.stopping = True
             lines.thread.join()
         self.assertEqual(alive.do("flush 20000"), "done")
         print("connections: native %d, lines %d; %d lines acknowledged" % (alive.stats()["connections"], lines.connections, lines.acked))
-        self.assertEqual((lines.refused, alive.stats()["dropped"]), (0, 0))
+        self.assertEqual((lines.refused, alive.stats()["dropped"], alive.stats()["connections"]), (0, 0, 1))
         self.assertEqual(self.supervisor.end(signal.SIGTERM), 0)
         native, numbers = self.by_producer()
         self.assertEqual(numbers[:lines.acked], list(range(lines.acked)))

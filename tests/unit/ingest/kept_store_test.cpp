@@ -80,14 +80,16 @@ TEST_CASE("what is no card is none") {
 }
 
 TEST_CASE("without a service manager nothing is kept") {
-  KeptStore store;
+  boost::asio::io_context io;
+  KeptStore store(io);
   CHECK_FALSE(store.available());
   CHECK_FALSE(store.keep("k", "conn", 0));
 }
 
 TEST_CASE("what is kept is named, replaced, and forgotten with its last user") {
   Manager manager;
-  KeptStore store;
+  boost::asio::io_context io;
+  KeptStore store(io);
   store.retain("k");
   store.retain("k");
   CHECK(store.keep("k", "card", 0));
@@ -106,7 +108,8 @@ TEST_CASE("what is kept is named, replaced, and forgotten with its last user") {
 
 TEST_CASE("at the end of the agent nothing is forgotten") {
   Manager manager;
-  KeptStore store;
+  boost::asio::io_context io;
+  KeptStore store(io);
   store.retain("k");
   store.keep("k", "card", 0);
   manager.next();
@@ -119,7 +122,8 @@ TEST_CASE("at the end of the agent nothing is forgotten") {
 TEST_CASE("no more is kept than there is room for") {
   Manager manager;
   setenv("FDSTORE", "2", 1);
-  KeptStore store;
+  boost::asio::io_context io;
+  KeptStore store(io);
   CHECK(store.keep("a", "card", 0));
   CHECK(store.keep("b", "card", 0));
   CHECK_FALSE(store.keep("c", "card", 0));
@@ -129,9 +133,27 @@ TEST_CASE("no more is kept than there is room for") {
 
 TEST_CASE("who only come and go are not all kept") {
   Manager manager;
-  KeptStore store;
+  boost::asio::io_context io;
+  KeptStore store(io);
   int admitted = 0;
   for (int i = 0; i < 5000; ++i) admitted += store.admits_new();
   CHECK(admitted >= KeptStore::kNewAtOnce);
   CHECK(admitted < 2000);
+}
+
+TEST_CASE("what the service manager has no room for at once comes later, in order") {
+  Manager manager;
+  boost::asio::io_context io;
+  KeptStore store(io);
+  constexpr int kMany = 2000;
+  for (int i = 0; i < kMany; ++i) CHECK(store.keep("k" + std::to_string(i), "card", 0));
+  for (int i = 0; i < kMany;) {
+    const std::string word = manager.next();
+    if (word.empty()) {
+      io.restart();
+      io.run_one();
+      continue;
+    }
+    CHECK(word == "FDSTORE=1\nFDPOLL=0\nFDNAME=weir.k" + std::to_string(i++) + ".card");
+  }
 }
