@@ -36,7 +36,7 @@ Result<std::map<std::string, ComponentChange>> Topology::apply(const Config& con
                 name);
     pipe_.call([&] {
       for (const RunningSource& s : plan.sources) s.source->adopt();
-      ingest_.kept.say_left();
+      ingest_.kept.close_left();
       gate_.open();
     });
   }

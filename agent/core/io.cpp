@@ -21,9 +21,10 @@ int64_t nanoseconds(const statx_timestamp& t) { return t.tv_sec * 1'000'000'000 
 /// Of what is opened, what is not a file of our own alone. Io::open().
 bool is_own_file(int flags) { return (flags & O_NOFOLLOW) && !(flags & (O_DIRECTORY | O_PATH)); }
 
-int own_file(int fd) {
+/// `made`: it is made where it is missing, so whatever is there is written over.
+int own_file(int fd, bool made) {
   struct stat st;
-  if (fd < 0 || ::fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && st.st_nlink <= 1)) return fd;
+  if (fd < 0 || ::fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && (!made || st.st_nlink <= 1))) return fd;
   ::close(fd);
   errno = S_ISREG(st.st_mode) ? EMLINK : S_ISDIR(st.st_mode) ? EISDIR : ENXIO;
   return -1;
@@ -33,7 +34,7 @@ class SystemIo final : public Io {
  public:
   int open(const std::string& path, int flags, mode_t mode) override {
     if (!is_own_file(flags)) return ::open(path.c_str(), flags, mode);
-    return own_file(::open(path.c_str(), flags | O_NONBLOCK, mode));
+    return own_file(::open(path.c_str(), flags | O_NONBLOCK, mode), flags & O_CREAT);
   }
   ssize_t writev(int fd, const iovec* parts, int count) override {
     return count == 1 ? ::write(fd, parts->iov_base, parts->iov_len) : ::writev(fd, parts, count);
@@ -65,7 +66,7 @@ class SystemIo final : public Io {
   }
   int openat(int directory, const std::string& name, int flags, mode_t mode) override {
     if (!is_own_file(flags)) return ::openat(directory, name.c_str(), flags, mode);
-    return own_file(::openat(directory, name.c_str(), flags | O_NONBLOCK, mode));
+    return own_file(::openat(directory, name.c_str(), flags | O_NONBLOCK, mode), flags & O_CREAT);
   }
   int open_beneath(int directory, const std::string& path) override {
     open_how how{};

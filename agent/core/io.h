@@ -15,9 +15,9 @@ namespace weir {
 class Io {
  public:
   virtual ~Io() = default;
-  /// With O_NOFOLLOW, but not O_DIRECTORY, only a regular file is opened that has no second name
-  /// (security.md, files); what else there is is left alone, and waited for in no case: EISDIR, EMLINK,
-  /// ENXIO.
+  /// With O_NOFOLLOW, but not O_DIRECTORY, only a regular file is opened, and with O_CREAT only one that has
+  /// no second name (security.md, files); what else there is is left alone, and waited for in no case:
+  /// EISDIR, ENXIO, EMLINK. What is only read or gone on with may have a second name: a backup of links has.
   virtual int open(const std::string& path, int flags, mode_t mode) = 0;
   virtual ssize_t writev(int fd, const iovec* parts, int count) = 0;
   virtual ssize_t pread(int fd, void* out, size_t bytes, off_t offset) = 0;

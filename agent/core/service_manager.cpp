@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -25,6 +26,17 @@ bool address_of(sockaddr_un& address, socklen_t& bytes) {
   return true;
 }
 
+/// One for all: when there are no descriptors left it is needed most.
+int notify_socket() {
+  static const int fd = [] {
+    const int made = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const timeval patience{1, 0};
+    if (made >= 0) setsockopt(made, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return made;
+  }();
+  return fd;
+}
+
 bool send(const std::string& state, int fd, int flags) {
   sockaddr_un address{};
   iovec text{const_cast<char*>(state.data()), state.size()};
@@ -39,13 +51,7 @@ bool send(const std::string& state, int fd, int flags) {
     rights->cmsg_len = CMSG_LEN(sizeof fd);
     std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
   }
-  const int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (socket_fd < 0) return false;
-  const timeval patience{1, 0};
-  setsockopt(socket_fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  const bool sent = sendmsg(socket_fd, &message, MSG_NOSIGNAL | flags) >= 0;
-  close(socket_fd);
-  return sent;
+  return sendmsg(notify_socket(), &message, MSG_NOSIGNAL | flags) >= 0;
 }
 
 }  // namespace
@@ -57,6 +63,9 @@ bool has_service_manager() {
 }
 
 void tell_service_manager(const std::string& state, int fd) { send(state, fd, 0); }
-bool try_tell_service_manager(const std::string& state, int fd) { return send(state, fd, MSG_DONTWAIT); }
+Told try_tell_service_manager(const std::string& state, int fd) {
+  if (send(state, fd, MSG_DONTWAIT)) return Told::yes;
+  return errno == EAGAIN || errno == ENOBUFS || errno == ETOOMANYREFS ? Told::no_room : Told::unreachable;
+}
 
 }  // namespace weir

@@ -9,7 +9,8 @@ bool has_service_manager();
 /// Tells it `state` (sd_notify(3)), with a descriptor that it is to keep, or -1. Waits for a second at most;
 /// nothing where there is none.
 void tell_service_manager(const std::string& state, int fd = -1);
-/// The same without waiting. False: it has no room for that at this moment.
-bool try_tell_service_manager(const std::string& state, int fd);
+enum class Told { yes, no_room, unreachable };
+/// The same without waiting. unreachable: errno.
+Told try_tell_service_manager(const std::string& state, int fd);
 
 }  // namespace weir

@@ -1,12 +1,15 @@
 #include "agent/ingest/kept_store.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <thread>
 
 #include "agent/core/clock.h"
 #include "agent/core/log.h"
@@ -17,6 +20,7 @@ namespace weir {
 namespace {
 
 constexpr auto kRetry = std::chrono::milliseconds(10);
+constexpr int64_t kLeaveNs = 500'000'000;
 
 size_t descriptors_max() {
   if (!has_service_manager()) return 0;
@@ -87,14 +91,40 @@ KeptStore::KeptStore(boost::asio::io_context& io)
 void KeptStore::drop(const std::string& name) {
   if (names_.erase(name) == 0) return;
   connections_ -= name.ends_with(kConnection);
-  tell("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+  // What it was not told of needs no taking back.
+  if (std::erase_if(waiting_, [&](const Message& m) { return m.stores && m.name == name; }) > 0) return;
+  tell("FDSTOREREMOVE=1\nFDNAME=" + name, name, -1, false);
 }
 
 /// In order, now or as soon as it has room again.
-void KeptStore::tell(std::string text, int fd) {
-  if (waiting_.empty() && try_tell_service_manager(text, fd)) return;
-  waiting_.push_back({std::move(text), ring::Descriptor(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0))});
-  if (waiting_.size() == 1) retry();
+void KeptStore::tell(const std::string& text, const std::string& name, int fd, bool stores) {
+  if (!available()) return;
+  if (waiting_.empty()) {
+    const Told told = try_tell_service_manager(text, fd);
+    if (told == Told::unreachable) return give_up();
+    if (told == Told::yes) return;
+    retry();
+  }
+  waiting_.push_back({text, name, ring::Descriptor(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0)), stores});
+}
+
+/// False: there are some left.
+bool KeptStore::tell_waiting() {
+  while (!waiting_.empty()) {
+    const Told told = try_tell_service_manager(waiting_.front().text, waiting_.front().fd.get());
+    if (told == Told::no_room) return false;
+    if (told == Told::unreachable) return give_up(), true;
+    waiting_.pop_front();
+  }
+  return true;
+}
+
+void KeptStore::give_up() {
+  log::error("$NOTIFY_SOCKET cannot be reached: {}; no more descriptors are kept there until the next start",
+             std::strerror(errno));
+  descriptors_max_ = 0;
+  waiting_.clear(), names_.clear();
+  connections_ = 0;
 }
 
 void KeptStore::retry() {
@@ -102,17 +132,19 @@ void KeptStore::retry() {
   timer_.async_wait([alive = std::weak_ptr(self_)](boost::system::error_code error) {
     const auto self = alive.lock();
     if (error || !self) return;
-    auto& waiting = (*self)->waiting_;
-    while (!waiting.empty() && try_tell_service_manager(waiting.front().text, waiting.front().fd.get()))
-      waiting.pop_front();
-    if (!waiting.empty()) (*self)->retry();
+    if (!(*self)->tell_waiting()) (*self)->retry();
   });
 }
 
 void KeptStore::leave() {
   leaving_ = true;
-  for (; !waiting_.empty(); waiting_.pop_front())
-    tell_service_manager(waiting_.front().text, waiting_.front().fd.get());
+  const int64_t until_ns = system_clock().monotonic_ns() + kLeaveNs;
+  while (!tell_waiting() && system_clock().monotonic_ns() < until_ns) std::this_thread::sleep_for(kRetry);
+}
+
+bool KeptStore::has_room() const {
+  return available() && connections_ < kConnectionsMax && names_.size() + 2 <= descriptors_max_ &&
+         waiting_.size() < kWaitingMax;
 }
 
 bool KeptStore::admits_new() {
@@ -128,6 +160,11 @@ bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
   const std::string name = name_of(key, part);
   drop(name);
   if (part == kConnection && connections_ == kConnectionsMax) return false;
+  if (waiting_.size() >= kWaitingMax) {
+    log::sampled(log::Level::warn, "kept_store",
+                 "the service manager takes no more descriptors at present; {} wait", waiting_.size());
+    return false;
+  }
   if (names_.size() >= descriptors_max_) {
     log::sampled(
         log::Level::warn, "kept_store",
@@ -137,10 +174,10 @@ bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
     return false;
   }
   // Its end is noticed here; the service manager must not let go of it by itself.
-  tell("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd);
   names_.insert(name);
   connections_ += part == kConnection;
-  return true;
+  tell("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, name, fd, true);
+  return available();
 }
 
 void KeptStore::forget(const std::string& key, std::string_view part) {
@@ -153,8 +190,10 @@ void KeptStore::release(const std::string& key) {
   users_.erase(found);
   if (leaving_) return;
   const std::string prefix = name_of(key, "");
-  for (auto it = names_.lower_bound(prefix); it != names_.end() && it->starts_with(prefix);)
-    drop(std::string(*it++));
+  std::vector<std::string> parts;
+  for (auto it = names_.lower_bound(prefix); it != names_.end() && it->starts_with(prefix); ++it)
+    parts.push_back(*it);
+  for (const std::string& name : parts) drop(name);
 }
 
 std::vector<KeptGroup> KeptStore::take(const std::string& source) {
@@ -167,13 +206,23 @@ std::vector<KeptGroup> KeptStore::take(const std::string& source) {
   return out;
 }
 
-void KeptStore::say_left() const {
-  for (const KeptGroup& group : groups_)
+void KeptStore::close_left() {
+  for (KeptGroup& group : groups_) {
+    if (group.connection.get() >= 0) {
+      ::shutdown(group.connection.get(), SHUT_RDWR);
+      forget(group.key, kConnection);
+      group.connection = ring::Descriptor();
+    }
+    if (group.rings.empty()) {
+      users_[group.key] = 1;
+      release(group.key);
+      continue;
+    }
     log::error(
         "what was kept of {} at listener {} waits: there is no listener of that name now; configure it and "
-        "start "
-        "again",
+        "start again",
         group.card.client().peer.address, group.card.client().source);
+  }
 }
 
 }  // namespace weir

@@ -47,6 +47,8 @@ class KeptStore {
   /// So that those who only come and go cannot keep the service manager busy: false, when there have been
   /// very many lately. Asked before something new is kept that has not proved yet that it stays.
   bool admits_new();
+  /// Is there room for one more connection and its card?
+  bool has_room() const;
   /// A part that is kept under this name already is replaced. False: there is no room for it.
   bool keep(const std::string& key, std::string_view part, int fd);
   void forget(const std::string& key, std::string_view part);
@@ -59,17 +61,22 @@ class KeptStore {
 
   /// What was left of connections of this source.
   std::vector<KeptGroup> take(const std::string& source);
-  /// When every source has taken: says what is left, which stays where it is.
-  void say_left() const;
+  /// When every source has taken: ends the connections that are left, so that their clients connect anew;
+  /// says what rings are left, which stay where they are.
+  void close_left();
 
  private:
   struct Message {
-    std::string text;
+    std::string text, name;
     ring::Descriptor fd;
+    bool stores;
   };
+  static constexpr size_t kWaitingMax = 1024;  ///< that something new may be added to
   void drop(const std::string& name);
-  void tell(std::string text, int fd);
+  void tell(const std::string& text, const std::string& name, int fd, bool stores);
+  bool tell_waiting();
   void retry();
+  void give_up();
 
   size_t descriptors_max_ = 0;
   std::set<std::string> names_;

@@ -40,7 +40,7 @@ class LineProtocol final : public Protocol {
   }
 
   void end_turn() override { reader_.end_turn(); }
-  bool between() const override { return Protocol::between() && !reader_.skipping(); }
+  bool between() const override { return Protocol::between() && !reader_.skipping() && !first_line_; }
 
  private:
   bool take_control(const Line& line) {

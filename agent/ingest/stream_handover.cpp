@@ -34,7 +34,10 @@ void StreamSession::keep() {
 void StreamSession::keep_now() {
   if (is_kept_ || !keepable_ || !context_.kept.available() || ending() || draining_) return;
   if (!protocol_ || (producer_.client && !welcomed_)) return;
-  if (kept_key_.empty()) keep_as(random_uuid());
+  if (kept_key_.empty()) {
+    if (!context_.kept.has_room()) return;
+    keep_as(random_uuid());
+  }
   if (!card_) return;
   is_kept_ = context_.kept.keep(kept_key_, KeptStore::kConnection, connection_.fd());
 }

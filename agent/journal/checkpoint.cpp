@@ -118,6 +118,11 @@ std::string CheckpointFiles::path(int slot) const { return directory_ + "/checkp
 bool CheckpointFiles::open(int slot) {
   if (fds_[slot] >= 0) return true;
   fds_[slot] = io_.open(path(slot), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fds_[slot] < 0 && errno == EMLINK) {  // a backup has it, too: a file of our own in its place
+    const std::string made = path(slot) + ".new";
+    fds_[slot] = io_.open(made, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fds_[slot] >= 0 && io_.rename(made, path(slot)) != 0) io_.close(std::exchange(fds_[slot], -1));
+  }
   if (fds_[slot] < 0) return false;
   struct stat st;
   if (io_.fstat(fds_[slot], &st) != 0 || st.st_size >= kSlotBytes) return true;

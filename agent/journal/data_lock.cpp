@@ -10,7 +10,9 @@ namespace weir {
 
 Result<int> lock_directory(Io& io, const std::string& directory) {
   const std::string path = directory + "/lock";
-  const int fd = io.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = io.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const bool linked = fd < 0 && errno == EMLINK;  // by a backup: whoever has the lock has it there, too
+  if (linked) fd = io.open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
   if (fd < 0) return fail("cannot open " + path + ": " + std::strerror(errno));
   if (!io.lock(fd)) {
     char pid[16] = {};
@@ -20,6 +22,7 @@ Result<int> lock_directory(Io& io, const std::string& directory) {
     return fail(directory + " is in use by another weir" + (owner.empty() ? "" : " (pid " + owner + ")") +
                 "; stop it, or give this one a directory of its own");
   }
+  if (linked) return fd;  // and nothing is written to what others know by another name
   const std::string text = std::to_string(getpid()) + "\n";
   const iovec part{const_cast<char*>(text.data()), text.size()};
   io.ftruncate(fd, 0);

@@ -55,6 +55,24 @@ class Planted(harness.AgentTest):
                     plant(path)
                     self.run_agent(path)
 
+    def test_a_backup_of_hard_links_costs_no_record(self):
+        self.fresh()
+        shutil.copytree(self.path("data"), self.path("backup"), copy_function=os.link)
+        lock = os.path.join(self.path("backup"), "lock")
+        with open(lock, "rb") as f:
+            before = f.read()
+        agent = self.spawn(["--config", self.path("weir.yaml")]).wait_ready()
+        dead = agent.sink("dead")
+        self.assertEqual((dead["lag_records"], dead["dropped"]), (2, {}))
+        with agent.connect() as c:
+            c.hello(client_id="c", ack="durable")
+            c.send([harness.log("c")])
+            c.read_to_ack(4)
+        with open(lock, "rb") as f:
+            self.assertEqual(f.read(), before)
+        agent.stopped = True
+        agent.kill()
+
     def test_every_directory_of_the_data_directory(self):
         directories = ["."] + sorted(os.path.relpath(os.path.join(d, x), self.path("kept"))
                                      for d, names, _ in os.walk(self.path("kept")) for x in names)

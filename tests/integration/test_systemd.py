@@ -42,6 +42,30 @@ class Units(harness.AgentTest):
         self.analyze("security", "--offline=yes", "--threshold=12", self.path("weir.service"))
 
 
+class Manager(harness.AgentTest):
+    """A service manager that is not there, or does not listen."""
+
+    def come_and_go(self, agent, count):
+        for n in range(count):
+            with agent.connect() as c:
+                c.hello(client_id="c%d" % n, ack="received")
+        agent.wait_status(lambda s: s["sources"]["local"]["connections"] == 0, "all are gone")
+        return len(os.listdir("/proc/%d/fd" % agent.pid))
+
+    def test_one_that_is_not_there_costs_no_descriptors(self):
+        agent = self.start(CONFIG, env={"NOTIFY_SOCKET": self.path("nowhere")})
+        before = self.come_and_go(agent, 3)
+        self.assertLess(self.come_and_go(agent, 100), before + 10)
+        self.assertIn("$NOTIFY_SOCKET cannot be reached", agent.stderr())
+
+    def test_one_that_never_reads_holds_up_no_end(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+            deaf.bind(self.path("deaf"))
+            agent = self.start(CONFIG, env={"NOTIFY_SOCKET": self.path("deaf")})
+            self.come_and_go(agent, 100)
+            agent.stop()
+
+
 class Client:
     """Sends numbered records, a connection for each dozen, and counts connections that were refused."""
 
