@@ -148,3 +148,5 @@ class Supervisor:
             s.close()
         for _, fd in self.store:
             os.close(fd)
+        for sign in harness.FAULT_SIGNS:
+            self.test.assertNotIn(sign, self.said() if self.agent else "")
