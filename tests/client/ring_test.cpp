@@ -97,6 +97,112 @@ TEST_CASE("a span may set other keys each time") {
   CHECK(lines[2].find(R"("attributes":{"a":2,"b":"text"})") != std::string::npos);
 }
 
+TEST_CASE("a span's keys come in any of several orders, again and again") {
+  take_all();
+  std::vector<std::string> wanted;
+  for (int i = 0; i < 60; ++i) {
+    const int way = (i * 7) % 5;
+    weir::Span span("orders");
+    span.set("a", 1);
+    if (way == 1) span.set("b", true);
+    if (way == 2) span.set("b", 2.5);
+    if (way == 3) span.set("c", "x").set("b", "text");
+    if (way < 4) span.set("d", 4).set("e", nullptr);
+    static const char* const middle[] = {"", R"(,"b":true)", R"(,"b":2.5)", R"(,"c":"x","b":"text")"};
+    wanted.push_back(R"("attributes":{"a":1)" +
+                     (way < 4 ? std::string(middle[way]) + R"(,"d":4,"e":null)" : std::string()) + "}}");
+  }
+  const auto lines = take_all();
+  REQUIRE(lines.size() == wanted.size());
+  for (size_t i = 0; i < lines.size(); ++i) CHECK(lines[i].find(wanted[i]) != std::string::npos);
+}
+
+TEST_CASE("literals of every length arrive whole") {
+  take_all();
+  {
+    weir::Span span("literals");
+    span.set("0", "").set("1", "a").set("2", "ab").set("3", "abc").set("4", "abcd").set("5", "abcde");
+    span.set("7", "abcdefg").set("8", "abcdefgh").set("9", "abcdefghi").set("15", "abcdefghijklmno");
+    span.set("16", "abcdefghijklmnop").set("17", "abcdefghijklmnopq").set("cut", "ab\0cd");
+  }
+  CHECK(
+      take_all().at(0).find(
+          R"({"0":"","1":"a","2":"ab","3":"abc","4":"abcd","5":"abcde","7":"abcdefg","8":"abcdefgh",)"
+          R"("9":"abcdefghi","15":"abcdefghijklmno","16":"abcdefghijklmnop","17":"abcdefghijklmnopq","cut":"ab"})") !=
+      std::string::npos);
+}
+
+TEST_CASE("what a span is told after its end has no effect, and its ids can still be asked for") {
+  take_all();
+  weir::Span span("ended");
+  span.set("large", std::string(4000, 'x'));
+  const std::string trace(reinterpret_cast<const char*>(span.trace_id()), 16);
+  span.end();
+  span.set("late", 1).set("later", "text").error("E", "late");
+  span.end();
+  CHECK(trace == std::string(reinterpret_cast<const char*>(span.trace_id()), 16));
+  const auto lines = take_all();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("late") == std::string::npos);
+}
+
+TEST_CASE("more keys or values than a span takes are left out, and that is said") {
+  take_all();
+  static const char* const keys[] = {"k0",  "k1",  "k2",  "k3",  "k4",  "k5",  "k6",  "k7",  "k8",
+                                     "k9",  "k10", "k11", "k12", "k13", "k14", "k15", "k16", "k17",
+                                     "k18", "k19", "k20", "k21", "k22", "k23", "k24", "k25", "k26",
+                                     "k27", "k28", "k29", "k30", "k31", "k32", "k33"};
+  for (size_t round = 0; round < 2; ++round) {
+    weir::Span span("many");
+    for (const char* key : keys) span.set(key, 1);
+  }
+  for (const auto& line : take_all()) {
+    CHECK(line.find(R"("k31":1},"shortened":true})") != std::string::npos);
+    CHECK(line.find("k32") == std::string::npos);
+  }
+}
+
+TEST_CASE("a span has parent, correlation id, error and many bytes of values at once") {
+  take_all();
+  for (const size_t bytes : {size_t(5), size_t(300), size_t(390), size_t(2000), size_t(11'000)}) {
+    weir::CorrelationScope correlation("corr-1");
+    weir::Span outer("outer");
+    weir::Span inner("inner");
+    inner.set("text", std::string(bytes, 'y')).set("n", 7).error("Declined", "no funds");
+  }
+  const auto lines = take_all();
+  REQUIRE(lines.size() == 10);
+  for (size_t i = 0; i < lines.size(); i += 2) {
+    for (const char* part : {R"("parent_span_id":")", R"("correlation_id":"corr-1")", R"("n":7})",
+                             R"("status":"error","error":{"type":"Declined","message":"no funds")"})
+      CHECK(lines[i].find(part) != std::string::npos);
+    CHECK(lines[i].find("shortened") == std::string::npos);
+  }
+}
+
+TEST_CASE("threads that meet new shapes at once agree on them") {
+  take_all();
+  std::atomic<int> waiting{0};
+  const auto work = [&](int) {
+    ++waiting;
+    while (waiting < 4) std::this_thread::yield();
+    for (int i = 0; i < 64; ++i) {
+      weir::Span span("shared");
+      for (int bit = 0; bit < 6; ++bit) {
+        static const char* const names[] = {"b0", "b1", "b2", "b3", "b4", "b5"};
+        if (i >> bit & 1) span.set(names[bit], i);
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(work, i);
+  for (auto& t : threads) t.join();
+  const auto lines = take_all();
+  CHECK(lines.size() == 4 * 64);
+  CHECK(lines_with(lines, R"("attributes":{"b0":63,"b1":63,"b2":63,"b3":63,"b4":63,"b5":63}})") == 4);
+  CHECK(lines_with(lines, R"("attributes":{"b1":10,"b3":10}})") == 4);
+}
+
 TEST_CASE("a span with its start given") {
   take_all();
   const uint64_t start = weir::span_clock();

@@ -21,7 +21,7 @@ struct Ring {
   uint64_t dropped_reported = 0;  ///< of header->dropped
   uint64_t flush_to = 0;          ///< head when flush() was asked for
   // Its thread:
-  SpanShape shapes[kSpanShapes]{};
+  const SpanShape* shapes[kSpanShapes]{};
   std::atomic<uint64_t> cells[kCounters]{};  ///< read by others
 };
 

@@ -21,8 +21,9 @@ namespace detail {
 
 inline constexpr uint64_t kCapacityUnderPressure = 1 << 20;
 inline constexpr uint32_t kRingsMax = 1024;
-inline constexpr uint32_t kWaitingRingsMax = 64;  ///< of threads that have ended, while the agent is away
-inline constexpr size_t kShapesMax = 4096;        ///< of spans; a power of two
+inline constexpr uint32_t kWaitingRingsMax = 64;   ///< of threads that have ended, while the agent is away
+inline constexpr size_t kShapesMax = 4096;         ///< of spans; a power of two
+inline constexpr size_t kShapeKeysMax = 64 << 10;  ///< of all of them, each with its kNoKey
 
 struct Settings {
   char service[128], address[256], ack[16];
@@ -51,7 +52,9 @@ struct Process {
   pthread_mutex_t rings_lock = PTHREAD_MUTEX_INITIALIZER;
   pthread_key_t key = 0;
   Arena arena;
-  SpanShape shapes[kShapesMax]{};
+  SpanShape shapes[kShapesMax]{};  ///< by hash. Written under arena_lock, read by all
+  ArgName shape_keys[kShapeKeysMax]{};
+  size_t shape_keys_used = 0;
   ring::ClockKind clock = ring::ClockKind::realtime;
   std::atomic<int> doorbell{-1}, wake{-1};
   std::atomic<Ring*> rings{nullptr};

@@ -69,6 +69,28 @@ struct TextWire {
     return put_bytes(detail::put(to, uint16_t(n)), s.data(), n);
   }
 };
+/// A text whose few bytes the compiler knows: stores of constants.
+struct LiteralWire : TextWire {
+  static constexpr size_t kBytesMax = 16;
+  __attribute__((always_inline)) static char* put(char* to, std::string_view s, size_t cap) noexcept {
+    const size_t n = s.size();
+    if (n > cap || n < 2) return TextWire::put(to, s, cap);
+    to = detail::put(to, uint16_t(n));
+    return n >= 8   ? put_ends<uint64_t>(to, s)
+           : n >= 4 ? put_ends<uint32_t>(to, s)
+                    : put_ends<uint16_t>(to, s);
+  }
+
+ private:
+  template <class T>
+  __attribute__((always_inline)) static char* put_ends(char* to, std::string_view s) noexcept {
+    T first, last;
+    std::memcpy(&first, s.data(), sizeof first);
+    std::memcpy(&last, s.data() + s.size() - sizeof last, sizeof last);
+    detail::put(to, first);
+    return detail::put(to + s.size() - sizeof last, last);
+  }
+};
 template <>
 struct Wire<std::string_view> : TextWire {};
 template <>

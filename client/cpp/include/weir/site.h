@@ -5,11 +5,6 @@
 
 namespace weir::detail {
 
-struct ArgName {
-  const char* name;
-  ring::ValueType type;
-};
-
 /// A static object for each call. Constant-initialised: usable before any constructor has run.
 struct Site {
   ring::RecordKind kind;

@@ -20,9 +20,13 @@ class Span {
   /// `key` is a string literal; a text is copied. What is beyond kSetsMax or kValuesBytesMax is left out or
   /// cut, and the record says that it was shortened.
   template <class T>
-  Span& set(const char* key, const T& value) noexcept {
+  __attribute__((always_inline)) Span& set(const char* key, const T& value) noexcept {
     const auto a = arg(key, value);
-    add<detail::Wire<std::decay_t<decltype(a.value)>>>(key, a.value);
+    using V = std::decay_t<decltype(a.value)>;
+    if constexpr (std::is_same_v<V, std::string_view>)
+      set_text(key, a.value.data(), a.value.size());
+    else
+      add<detail::Wire<V>>(key, a.value);
     return *this;
   }
   /// Its status becomes `error`. At most 255 bytes of type and 2,048 of message are kept; the last call
@@ -31,34 +35,51 @@ class Span {
   /// Writes the record; what comes later has no effect.
   void end() noexcept;
 
-  const uint8_t* trace_id() const noexcept { return trace_id_; }  ///< 16 bytes
-  const uint8_t* span_id() const noexcept { return span_id_; }    ///< 8 bytes
+  const uint8_t* trace_id() const noexcept { return bytes_at(kTraceIdAt); }  ///< 16 bytes
+  const uint8_t* span_id() const noexcept { return bytes_at(kSpanIdAt); }    ///< 8 bytes
 
   static constexpr size_t kSetsMax = 32, kValuesBytesMax = 12 << 10;
 
  private:
-  template <class W, class T>
-  void add(const char* key, const T& value) noexcept {
-    size_t cap = detail::kTextBytesMax;
-    size_t bytes = W::bytes(value, cap);
-    if (__builtin_expect(count_ == kSetsMax || used_ + bytes > room_, 0)) {
-      if (!make_room(bytes, cap)) return;
-      bytes = W::bytes(value, cap);
-    }
-    W::put(values_ + used_, value, cap);
-    used_ += uint32_t(bytes);
-    keys_[count_] = {key, W::kType};
-    ++count_;
-    // The product is off the chain from call to call.
-    const uint64_t mine = (reinterpret_cast<uintptr_t>(key) + (uint64_t(W::kType) << 56)) * kMix;
-    shape_ = (shape_ << 13 | shape_ >> 51) ^ mine;
+  /// A literal's few bytes are stored where it is set; for other texts a call costs less than their code.
+  __attribute__((always_inline)) void set_text(const char* key, const char* text, size_t bytes) noexcept {
+    if (__builtin_constant_p(bytes) && bytes <= detail::LiteralWire::kBytesMax)
+      add<detail::LiteralWire>(key, std::string_view(text, bytes));
+    else
+      add_text(key, std::string_view(text, bytes));
   }
+  template <class W, class T>
+  __attribute__((always_inline)) void add(const char* key, const T value) noexcept {
+    const size_t bytes = W::bytes(value, detail::kTextBytesMax);
+    const detail::ArgName* const next = next_;
+    char* const to = to_;
+    if (__builtin_expect(next->name != key || next->type != W::kType || bytes > size_t(end_ - to), 0))
+      return add_otherwise<W>(key, value);
+    next_ = next + 1;
+    to_ = to + bytes;
+    W::put(to, value, detail::kTextBytesMax);
+  }
+  template <class W, class T>
+  __attribute__((noinline, cold)) void add_otherwise(const char* key, const T value) noexcept {
+    size_t cap = detail::kTextBytesMax;
+    if (!make_way({key, W::kType}, W::bytes(value, cap), cap)) return;
+    to_ = W::put(to_, value, cap);
+    ++next_;
+  }
+  void add_text(const char* key, std::string_view value) noexcept;
+  bool make_way(detail::ArgName key, size_t bytes, size_t& cap) noexcept;
   bool make_room(size_t bytes, size_t& cap) noexcept;
-  size_t error_bytes() const noexcept;
   uint32_t site(detail::Thread& t) noexcept;
+  const detail::SpanShape* whole_shape(detail::Thread& t) noexcept;
+  const detail::SpanShape* other_shape(size_t count, const detail::ArgName& key) const noexcept;
+  void write(detail::Thread& t, uint32_t site) noexcept;
+  void write_more(char* at, size_t bytes) const noexcept;
+  size_t more_bytes(const detail::Context& c) const noexcept;
+  const uint8_t* bytes_at(size_t at) const noexcept { return reinterpret_cast<const uint8_t*>(record_ + at); }
 
-  static constexpr uint64_t kMix = 0xff51afd7ed558ccd;
-  static constexpr uint32_t kInline = 384;
+  static constexpr size_t kHasAt = sizeof(ring::RecordHeader), kTraceIdAt = kHasAt + 1,
+                          kSpanIdAt = kTraceIdAt + 16, kParentIdAt = kSpanIdAt + 8;
+  static constexpr size_t kInline = 448;
   struct Failure {
     uint8_t type_bytes;
     uint16_t message_bytes;
@@ -66,20 +87,23 @@ class Span {
     char message[2048];
   };
 
+  // The record as it will lie in the ring, if no correlation id and no error come in between: one copy at the
+  // end. And which keys come: those of the last span from here, until another one is set.
+  const detail::ArgName* next_;  ///< the key that is expected now; in keys_ once it was another one
+  char* end_;                    ///< of the room for values
+  char* to_;  ///< where the next one goes; not beside next_, else both are moved as one vector
+  char* record_ = inline_;
+  const detail::SpanShape* shape_;  ///< whose keys are expected; null: keys_ are this span's own
   const char* name_;
   const char* file_;
   int line_;
-  uint8_t parent_has_;
-  bool done_ = false, shortened_ = false;
-  uint32_t count_ = 0, used_ = 0, room_ = kInline;
-  uint64_t shape_;  ///< of name, place, keys and types
+  uint8_t had_;  ///< Context::has before
+  bool shortened_ = false;
+  uint8_t values_at_;  ///< in the record; the start, 8 bytes, is before them
   detail::Thread* thread_;
-  uint64_t start_;
   Failure* failure_ = nullptr;
-  char* values_ = inline_;
-  uint8_t trace_id_[16], span_id_[8], parent_id_[8];
-  detail::ArgName keys_[kSetsMax];
-  char inline_[kInline];
+  alignas(16) char inline_[kInline];
+  detail::ArgName keys_[kSetsMax + 1];
 };
 
 namespace detail {

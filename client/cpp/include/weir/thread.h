@@ -11,6 +11,7 @@
 
 #include <cstring>
 #include <ctime>
+#include <new>
 #include <string_view>
 
 #include "proto/ring.h"
@@ -34,11 +35,22 @@ struct Context {
   const TraceContext* remote;  ///< of the innermost ContextScope
 };
 
-struct SpanShape {
-  uint64_t hash;
-  uint32_t site;
+struct ArgName {
+  const char* name;
+  ring::ValueType type;
 };
-inline constexpr size_t kSpanShapes = 256, kCounters = 512;
+
+/// The keys that a span of one place has set, of all that there have been. Of a process (src/process.h).
+struct SpanShape {
+  std::atomic<uint32_t> site;  ///< stored last; 0: not there
+  uint32_t keys_count;
+  const char* name;
+  const char* file;
+  int line;
+  const ArgName* keys;  ///< behind the last one kNoKey
+};
+inline constexpr ArgName kNoKey{nullptr, ring::ValueType(255)};
+inline constexpr size_t kSpanShapes = 512, kCounters = 512;
 
 /// All zeros until the thread's first record; and again in the child of a fork, but for the context.
 struct Thread {
@@ -49,7 +61,7 @@ struct Thread {
   ring::RingHeader* header;
   const std::atomic<uint32_t>* napping;
   std::atomic<uint64_t>* cells;  ///< of counters
-  SpanShape* shapes;
+  const SpanShape** shapes;      ///< the last two of a place, by a hash of it
   uint32_t record_bytes_max;
   uint32_t busy;
   uint64_t random;          ///< state; 0: not seeded
@@ -136,8 +148,13 @@ inline void commit(Thread& t, char* at, size_t bytes, uint32_t site) noexcept {
 }
 
 template <class T>
+struct __attribute__((packed)) Unaligned {
+  T value;
+};
+/// A store of its type, not of characters: what else is in registers need not be read again behind it.
+template <class T>
 inline char* put(char* to, T value) noexcept {
-  std::memcpy(to, &value, sizeof value);
+  new (to) Unaligned<T>{value};
   return to + sizeof value;
 }
 
@@ -183,13 +200,13 @@ inline char* put_context(char* to, const Context& c, uint8_t more) noexcept {
 void set_correlation(Context& c, std::string_view id) noexcept;
 
 void seed_random(Thread& t) noexcept;
-/// For ids; never 0. SplitMix64.
+/// For ids; never 0. Each state's two halves of a product with itself, as wyrand has them.
 inline uint64_t random_number(Thread& t) noexcept {
   if (__builtin_expect(t.random == 0, 0)) seed_random(t);
-  uint64_t z = t.random += 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  z ^= z >> 31;
+  __extension__ using Wide = unsigned __int128;
+  const uint64_t state = t.random += 0xa0761d6478bd642f;
+  const Wide product = Wide(state) * (state ^ 0xe7037ed1a0b428db);
+  const uint64_t z = uint64_t(product >> 64) ^ uint64_t(product);
   return z ? z : 1;
 }
 
