@@ -110,6 +110,7 @@ const SpanShape* shape_of(const WantedShape& wanted) {
 Span::Span(const char* name, const char* file, int line) noexcept
     : name_(name), file_(file), line_(line), thread_(&thread) {
   Thread& t = *thread_;
+  if (__builtin_expect(t.random == 0, 0)) seed_random(t);
   const SpanShape* const last = t.shapes ? t.shapes[place_index(name, line)] : nullptr;
   if (last && is_of_place(*last, name, file, line)) {
     shape_ = last;
@@ -121,23 +122,26 @@ Span::Span(const char* name, const char* file, int line) noexcept
   }
 
   Context& c = t.context;
-  had_ = c.has;
-  uint64_t trace[2];
-  if (c.has & ring::kTraceId) {
-    std::memcpy(trace, c.trace_id, 16);
+  const uint8_t had = had_ = c.has;
+  const uint64_t mine = random_of(t.random += kRandomStep);
+  char* to = inline_ + kTraceIdAt;
+  if (had & ring::kTraceId) {
+    std::memcpy(to, c.trace_id, 16);
   } else {
-    trace[0] = random_number(t);
-    trace[1] = random_number(t);
-    put(put(reinterpret_cast<char*>(c.trace_id), trace[0]), trace[1]);
+    const uint64_t high = random_of(t.random + kRandomStep), low = random_of(t.random + 2 * kRandomStep);
+    t.random += 2 * kRandomStep;
+    put(put(to, high), low);
+    put(put(reinterpret_cast<char*>(c.trace_id), high), low);
   }
-  const uint64_t mine = random_number(t);
-  const bool parent = c.has & ring::kSpanId;
-  inline_[kHasAt] = ring::kTraceId | ring::kSpanId | (parent ? ring::kParentId : 0);
-  char* to = put(put(put(inline_ + kTraceIdAt, trace[0]), trace[1]), mine);
-  if (parent) std::memcpy(to, c.span_id, 8), to += 8;
+  to = put(inline_ + kSpanIdAt, mine);
+  inline_[kHasAt] = ring::kTraceId | ring::kSpanId;
+  if (had & ring::kSpanId) {
+    inline_[kHasAt] = ring::kTraceId | ring::kSpanId | ring::kParentId;
+    std::memcpy(to, c.span_id, 8);
+    to += 8;
+  }
   put(reinterpret_cast<char*>(c.span_id), mine);
-  c.has |= ring::kTraceId | ring::kSpanId;
-  values_at_ = uint8_t(to + 8 - inline_);
+  c.has = had | ring::kTraceId | ring::kSpanId;
   to_ = to + 8;
   end_ = inline_ + kInline;
   put(to, clock_now(t));
@@ -180,7 +184,7 @@ bool Span::make_way(ArgName key, size_t bytes, size_t& cap) noexcept {
 }
 
 bool Span::make_room(size_t bytes, size_t& cap) noexcept {
-  const size_t used = size_t(to_ - record_), most = values_at_ + kValuesBytesMax;
+  const size_t used = size_t(to_ - record_), most = start_at() + 8 + kValuesBytesMax;
   if (used + bytes > most) {
     shortened_ = true;
     if (used + 16 > most) return false;
@@ -220,7 +224,7 @@ inline uint32_t Span::site(Thread& t) noexcept {
   return shape->site.load(std::memory_order_relaxed);
 }
 
-const SpanShape* Span::whole_shape(Thread& t) noexcept {
+__attribute__((noinline, cold)) const SpanShape* Span::whole_shape(Thread& t) noexcept {
   if (!t.data && !open_ring(t)) return nullptr;
   const ArgName* const keys = shape_ ? shape_->keys : keys_;
   const WantedShape wanted{name_, file_, line_, keys, size_t(next_ - keys)};
@@ -239,7 +243,7 @@ inline size_t Span::more_bytes(const Context& c) const noexcept {
          (failure_ ? 1 + failure_->type_bytes + 2 + failure_->message_bytes : 0);
 }
 
-inline void Span::write(Thread& t, uint32_t site) noexcept {
+__attribute__((always_inline)) inline void Span::write(Thread& t, uint32_t site) noexcept {
   const size_t more = more_bytes(t.context), used = size_t(to_ - record_), bytes = aligned(used + more);
   char* const at = reserve(t, bytes, failure_);
   if (!at) return;
@@ -250,20 +254,30 @@ inline void Span::write(Thread& t, uint32_t site) noexcept {
   commit(t, at, bytes, site);
 }
 
-void Span::write_more(char* at, size_t used) const noexcept {
+__attribute__((noinline, cold)) void Span::write_more(char* at, size_t used) const noexcept {
   const Context& c = thread.context;
-  const size_t start_at = values_at_ - size_t(8);
+  const size_t start = start_at();
   const bool correlation = c.has & ring::kCorrelationId;
-  copy_record(at + kHasAt, record_ + kHasAt, start_at - kHasAt);
+  copy_record(at + kHasAt, record_ + kHasAt, start - kHasAt);
   at[kHasAt] = char(record_[kHasAt] | (correlation ? ring::kCorrelationId : 0) |
                     (failure_ ? ring::kError : 0) | (shortened_ ? ring::kShortened : 0));
-  char* to = at + start_at;
+  char* to = at + start;
   if (correlation) to = put_correlation(to, c);
   if (failure_) {
     to = put_bytes(put(to, failure_->type_bytes), failure_->type, failure_->type_bytes);
     to = put_bytes(put(to, failure_->message_bytes), failure_->message, failure_->message_bytes);
   }
-  put_bytes(to, record_ + start_at, used - start_at);
+  put_bytes(to, record_ + start, used - start);
+}
+
+__attribute__((noinline, cold)) void Span::give_back() noexcept {
+  if (record_ != inline_) {
+    std::memcpy(inline_, record_, kParentIdAt);  // its ids can still be asked for
+    std::free(record_);
+    record_ = inline_;
+  }
+  std::free(failure_);
+  failure_ = nullptr;
 }
 
 void Span::end() noexcept {
@@ -282,15 +296,7 @@ void Span::end() noexcept {
     else if (const uint32_t id = site(t))
       write(t, id);
   }
-  if (__builtin_expect(record_ != inline_, 0)) {
-    std::memcpy(inline_, record_, kParentIdAt);  // its ids can still be asked for
-    std::free(record_);
-    record_ = inline_;
-  }
-  if (__builtin_expect(failure_ != nullptr, 0)) {
-    std::free(failure_);
-    failure_ = nullptr;
-  }
+  if (__builtin_expect(record_ != inline_ || failure_, 0)) give_back();
   next_ = &kEnded;
 }
 

@@ -74,6 +74,8 @@ class Span {
   const detail::SpanShape* other_shape(size_t count, const detail::ArgName& key) const noexcept;
   void write(detail::Thread& t, uint32_t site) noexcept;
   void write_more(char* at, size_t bytes) const noexcept;
+  void give_back() noexcept;
+  size_t start_at() const noexcept { return kParentIdAt + (had_ & ring::kSpanId ? 8 : 0); }
   size_t more_bytes(const detail::Context& c) const noexcept;
   const uint8_t* bytes_at(size_t at) const noexcept { return reinterpret_cast<const uint8_t*>(record_ + at); }
 
@@ -99,7 +101,6 @@ class Span {
   int line_;
   uint8_t had_;  ///< Context::has before
   bool shortened_ = false;
-  uint8_t values_at_;  ///< in the record; the start, 8 bytes, is before them
   detail::Thread* thread_;
   Failure* failure_ = nullptr;
   alignas(16) char inline_[kInline];

@@ -200,14 +200,18 @@ inline char* put_context(char* to, const Context& c, uint8_t more) noexcept {
 void set_correlation(Context& c, std::string_view id) noexcept;
 
 void seed_random(Thread& t) noexcept;
-/// For ids; never 0. Each state's two halves of a product with itself, as wyrand has them.
-inline uint64_t random_number(Thread& t) noexcept {
-  if (__builtin_expect(t.random == 0, 0)) seed_random(t);
+inline constexpr uint64_t kRandomStep = 0xa0761d6478bd642f;
+/// Of a state: the two halves of its product with itself, as wyrand has them. Never 0.
+inline uint64_t random_of(uint64_t state) noexcept {
   __extension__ using Wide = unsigned __int128;
-  const uint64_t state = t.random += 0xa0761d6478bd642f;
   const Wide product = Wide(state) * (state ^ 0xe7037ed1a0b428db);
   const uint64_t z = uint64_t(product >> 64) ^ uint64_t(product);
   return z ? z : 1;
+}
+/// For ids; never 0.
+inline uint64_t random_number(Thread& t) noexcept {
+  if (__builtin_expect(t.random == 0, 0)) seed_random(t);
+  return random_of(t.random += kRandomStep);
 }
 
 }  // namespace weir::detail
