@@ -13,8 +13,10 @@
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 
+#include "agent/app/control_answer.h"
 #include "agent/app/metrics.h"
 #include "agent/app/query.h"
+#include "agent/app/sink_control.h"
 #include "agent/app/status_json.h"
 #include "agent/app/tail_stream.h"
 #include "agent/core/listen_port.h"
@@ -30,33 +32,12 @@ namespace {
 
 namespace http = boost::beast::http;
 using Socket = asio::local::stream_protocol::socket;
-using Request = http::request<http::string_body>;
-using Response = http::response<http::string_body>;
+using Request = ControlRequest;
+using Response = ControlResponse;
 
 constexpr uint32_t kHeaderBytesMax = 16 << 10;
 constexpr uint64_t kBodyBytesMax = 4 << 20;
 constexpr auto kIdle = std::chrono::seconds(30);
-
-Response answer(const Request& request, http::status status, std::string body,
-                std::string_view type = "application/json") {
-  Response response{status, request.version()};
-  response.set(http::field::server, "weir/" WEIR_VERSION);
-  response.set(http::field::content_type, {type.data(), type.size()});
-  response.keep_alive(request.keep_alive());
-  response.body() = std::move(body);
-  response.prepare_payload();
-  return response;
-}
-
-/// RFC 9457.
-Response problem(const Request& request, http::status status, std::string_view detail) {
-  nlohmann::ordered_json body = {{"type", "about:blank"},
-                                 {"title", std::string(http::obsolete_reason(status))},
-                                 {"status", unsigned(status)},
-                                 {"detail", detail}};
-  return answer(request, status, body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
-                "application/problem+json");
-}
 
 }  // namespace
 
@@ -145,6 +126,25 @@ Response explained(const Request& request, Shared& shared, std::string_view targ
   return answer(request, http::status::ok, explanation_json(*explanation));
 }
 
+/// Of the agent's own log, until the next start or a reload that changes `log`.
+Response log_level(const Request& request) {
+  const std::string before(log::level_name(log::level()));
+  if (request.method() == http::verb::get)
+    return answer(request, http::status::ok, nlohmann::json{{"level", before}}.dump());
+  if (request.method() != http::verb::post) return wrong_method(request, "GET, POST");
+  const auto body = nlohmann::json::parse(request.body(), nullptr, false);
+  if (!body.is_object() || body.size() != 1 || !body.contains("level") || !body["level"].is_string())
+    return problem(request, http::status::bad_request, R"(the body must be such as {"level":"debug"})");
+  const std::string level = body["level"];
+  if (!log::set_level(level)) {
+    std::vector<std::string> known;
+    for (const std::string_view name : log::level_names()) known.emplace_back(name);
+    return problem(request, http::status::bad_request, unknown_text("level", level, known));
+  }
+  log::info("log level: {}, before {}", level, before);
+  return answer(request, http::status::ok, nlohmann::json{{"level", level}, {"before", before}}.dump());
+}
+
 asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   std::string_view target(request.target().data(), request.target().size());
   std::string_view path = target.substr(0, target.find('?'));
@@ -152,16 +152,19 @@ asio::awaitable<Response> respond(Shared& shared, const Request& request) {
   if (path == "/v1/reload" || path == "/v1/plan") {
     const auto kind = path == "/v1/plan" ? ReloadRequest::Kind::plan : ReloadRequest::Kind::reload;
     if (request.method() == http::verb::post) co_return co_await on_reload(shared, request, kind);
-    co_return problem(request, http::status::method_not_allowed, "use POST");
+    co_return wrong_method(request, "POST");
   }
+  if (path.starts_with(kSinksPath))
+    co_return co_await control_sink(shared.io, shared.topology, request, path);
+  if (path == "/v1/log-level") co_return log_level(request);
   if (get && path == "/v1/config") co_return running_config(request, shared);
   if (get && path == "/v1/config/explain") co_return explained(request, shared, target);
   if (path != "/v1/status" && path != "/healthz" && path != "/readyz" && path != "/metrics")
     co_return problem(
         request, http::status::not_found,
-        "known: GET /v1/status /v1/config /v1/config/explain?key= /v1/tail /metrics /healthz /readyz, "
-        "POST /v1/plan /v1/reload");
-  if (!get) co_return problem(request, http::status::method_not_allowed, "use GET");
+        "known: GET /v1/status /v1/config /v1/config/explain?key= /v1/tail /v1/log-level /metrics /healthz "
+        "/readyz, POST /v1/plan /v1/reload /v1/sinks/{name}/pause|resume|flush /v1/log-level");
+  if (!get) co_return wrong_method(request, "GET");
   TopologyStatus status = shared.topology.status();
   if (path == "/healthz") {
     bool failed = status.journal.state == "failed";

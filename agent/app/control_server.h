@@ -10,8 +10,7 @@
 
 namespace weir {
 
-/// HTTP/JSON on the control socket (interface.md section 6), on the main thread: /v1/status, /v1/tail,
-/// /v1/plan, /v1/reload, /metrics, /healthz, /readyz.
+/// HTTP/JSON on the control socket (interface.md section 6), on the main thread.
 class ControlServer {
  public:
   ControlServer(boost::asio::io_context& io, Topology& topology, Reloader& reloader, const Clock& clock);

@@ -66,18 +66,20 @@ Json sink_json(const SinkStatus& s) {
   Json streams = Json::array();
   for (Stream stream : kStreams)
     if (s.streams.has(stream)) streams.push_back(stream_name(stream));
-  return {{"type", s.type},
-          {"streams", streams},
-          {"state", s.state},
-          {"routed", s.routed},
-          {"delivered", s.delivered},
-          {"filtered", counters(s.filtered)},
-          {"dropped", counters(s.dropped)},
-          {"quarantined", counters(s.quarantined)},
-          {"lag_records", s.lag_records},
-          {"lag_bytes", s.lag_bytes},
-          {"last_error", s.last_error.empty() ? Json(nullptr) : Json(s.last_error)},
-          {"retry_in_s", s.state == "ok" || s.state == "draining" ? Json(nullptr) : Json(s.retry_in_s)}};
+  return {
+      {"type", s.type},
+      {"streams", streams},
+      {"state", s.state},
+      {"routed", s.routed},
+      {"delivered", s.delivered},
+      {"filtered", counters(s.filtered)},
+      {"dropped", counters(s.dropped)},
+      {"quarantined", counters(s.quarantined)},
+      {"lag_records", s.lag_records},
+      {"lag_bytes", s.lag_bytes},
+      {"last_error", s.last_error.empty() ? Json(nullptr) : Json(s.last_error)},
+      {"retry_in_s",
+       s.state == "ok" || s.state == "draining" || s.state == "paused" ? Json(nullptr) : Json(s.retry_in_s)}};
 }
 
 Json journal_json(const JournalStatus& j) {

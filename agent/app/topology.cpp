@@ -156,10 +156,10 @@ uint64_t Topology::stop() {
   std::vector<std::shared_ptr<SinkRunner>> runners = draining_;
   for (RunningSink& s : sinks_) runners.push_back(s.runner);
   for (auto& runner : runners)
-    if (!kept || runner->status().state == "ok") runner->wait_drained(deadline);
+    if (!runner->paused() && (!kept || runner->status().state == "ok")) runner->wait_drained(deadline);
   WEIR_CHECK(status().conservation_error() == 0);
   for (auto& runner : runners) {
-    std::string error = runner->status().last_error;
+    std::string error = runner->paused() ? "it is paused" : runner->status().last_error;
     uint64_t behind = runner->stop().cursor->status().lag_records;  // after the write it was in
     if (behind > 0 && kept)
       log::info("sink {}: {} records wait in the journal for the next start", runner->name(), behind);
@@ -185,6 +185,34 @@ uint64_t Topology::stop() {
 void Topology::reopen_sinks() {
   std::lock_guard lock(mutex_);
   for (RunningSink& s : sinks_) s.runner->reopen();
+}
+
+std::shared_ptr<SinkRunner> Topology::find_sink(const std::string& name) const {
+  std::lock_guard lock(mutex_);
+  for (const RunningSink& s : sinks_)
+    if (s.config.name == name) return s.runner;
+  for (const auto& runner : draining_)
+    if (runner->name() == name) return runner;
+  return nullptr;
+}
+
+std::optional<Settings> Topology::set_paused(const std::string& name, bool paused) {
+  std::lock_guard lock(mutex_);
+  for (RunningSink& s : sinks_) {
+    if (s.config.name != name) continue;
+    const bool changed = paused ? paused_.insert(name).second : paused_.erase(name) > 0;
+    if (changed) log::info("sink {}: {}, as asked", name, paused ? "paused" : "goes on");
+    s.runner->set_paused(paused);
+    return s.config.settings;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> Topology::sink_names() const {
+  std::lock_guard lock(mutex_);
+  std::vector<std::string> names;
+  for (const RunningSink& s : sinks_) names.push_back(s.config.name);
+  return names;
 }
 
 TopologyStatus Topology::status() {

@@ -3,6 +3,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -56,6 +58,13 @@ class Topology {
 
   /// SIGUSR1: every sink opens its output anew before its next batch.
   void reopen_sinks();
+  /// Of the configuration that runs, or of one before and still draining; null: there is none of that name.
+  /// A reload may stop it any time, and put another in its place.
+  std::shared_ptr<SinkRunner> find_sink(const std::string& name) const;
+  /// A sink of the configuration that runs is paused, or goes on; it stays so when a reload changes it. Its
+  /// options, or nothing: there is no sink of that name.
+  std::optional<Settings> set_paused(const std::string& name, bool paused);
+  std::vector<std::string> sink_names() const;  ///< of the configuration that runs
   TopologyStatus status();
   std::vector<std::string> addresses();
   Config config() const;  ///< the one that runs
@@ -77,7 +86,7 @@ class Topology {
   Result<void> start_sources(TopologyPlan& plan);
   void swap_sinks(const Config& config, TopologyPlan& plan);
   void remove_sink(RunningSink& sink, const ApplyOptions& options, ComponentChange& change);
-  SinkPlace take_draining(const std::string& name);
+  void take_back_draining(const Config& config);
   void swap_pipeline(const Config& config);
   void add_processors(const StreamConfig& config, std::shared_ptr<ContextMemory> contexts,
                       PipelineStream& stream) const;
@@ -106,6 +115,7 @@ class Topology {
   std::vector<RunningSource> sources_;
   std::vector<RunningSink> sinks_;
   std::vector<std::shared_ptr<SinkRunner>> draining_;
+  std::set<std::string> paused_;  // names of sinks_
   bool applied_ = false;
   std::stop_source stopping_;
   std::atomic<bool> progress_posted_ = false;

@@ -29,7 +29,7 @@ Result<std::map<std::string, ComponentChange>> Topology::apply(const Config& con
   swap_pipeline(config);
   if (journal_place(config) == journal_place_)
     journal_->set_bytes_max(uint64_t(config.journal.integer("max_bytes")));
-  log::set_level(config.log.text("level"));
+  if (!applied_ || !(config.log == config_.log)) log::set_level(config.log.text("level"));
   if (!applied_) {
     for (const std::string& name : journal_->waiting_places())
       log::warn("sink {} is not in the configuration any more; its place in the journal is kept for 24 h",
@@ -110,6 +110,7 @@ void Topology::remove_sink(RunningSink& s, const ApplyOptions& options, Componen
 void Topology::swap_sinks(const Config& config, TopologyPlan& plan) {
   std::vector<RunningSink> next;
   std::vector<std::shared_ptr<SinkRunner>> to_start;
+  take_back_draining(config);
   for (RunningSink& s : sinks_)
     if (std::ranges::none_of(config.sinks, [&](const auto& c) { return c.name == s.config.name; }))
       remove_sink(s, plan.options, plan.components["sinks." + s.config.name]);
@@ -118,14 +119,15 @@ void Topology::swap_sinks(const Config& config, TopologyPlan& plan) {
     auto running =
         std::ranges::find_if(sinks_, [&](const RunningSink& s) { return s.config.name == c.name; });
     if (running == sinks_.end()) {
-      next.push_back({c, streams, make_runner(c, streams, take_draining(c.name))});
+      next.push_back({c, streams, make_runner(c, streams, {})});
       to_start.push_back(next.back().runner);
     } else if (running->config == c) {
       if (!(running->streams == streams)) running->runner->set_streams(streams);
       running->runner->flush();
       next.push_back({c, streams, running->runner});
     } else {
-      running->runner->wait_drained(clock_.monotonic_ns() + kFlushBeforeChange, journal_->end());
+      if (running->runner->status().state == "ok")  // others would be waited for in vain
+        running->runner->wait_drained(clock_.monotonic_ns() + kFlushBeforeChange, journal_->end());
       next.push_back({c, streams, make_runner(c, streams, running->runner->stop())});
       to_start.push_back(next.back().runner);
     }
@@ -133,21 +135,26 @@ void Topology::swap_sinks(const Config& config, TopologyPlan& plan) {
   {
     std::lock_guard lock(mutex_);
     sinks_ = std::move(next);
+    std::erase_if(paused_, [&](const std::string& name) {
+      return std::ranges::none_of(sinks_, [&](const RunningSink& s) { return s.config.name == name; });
+    });
+    for (RunningSink& s : sinks_)
+      if (paused_.contains(s.config.name)) s.runner->set_paused(true);
   }
   for (auto& runner : to_start) runner->start();
 }
 
-/// A sink that comes back while its former self still drains goes on from there.
-SinkPlace Topology::take_draining(const std::string& name) {
-  std::shared_ptr<SinkRunner> runner;
-  {
-    std::lock_guard lock(mutex_);
-    auto found = std::ranges::find_if(draining_, [&](auto& r) { return r->name() == name; });
-    if (found == draining_.end()) return {};
-    runner = *found;
-    draining_.erase(found);
-  }
-  return runner->stop();
+/// A sink that comes back while its former self still drains goes on from there, as one that changes.
+void Topology::take_back_draining(const Config& config) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(draining_, [&](const std::shared_ptr<SinkRunner>& runner) {
+    if (std::ranges::none_of(config.sinks, [&](const auto& c) { return c.name == runner->name(); }))
+      return false;
+    ComponentConfig before;
+    before.name = runner->name();
+    sinks_.push_back({std::move(before), {}, runner});
+    return true;
+  });
 }
 
 /// All of them read the original values, so their order is that of the fields they append (records.md section

@@ -62,7 +62,7 @@ void set_lag(ComponentChange& change, const SinkStatus& status) {
 bool wait_until_drained(SinkRunner& runner, const Clock& clock, int64_t deadline_ns, Position upto,
                         const std::stop_token& stop) {
   while (!runner.wait_drained(std::min(deadline_ns, clock.monotonic_ns() + kStopCheckedEvery), upto))
-    if (stop.stop_requested() || clock.monotonic_ns() >= deadline_ns) return false;
+    if (stop.stop_requested() || runner.paused() || clock.monotonic_ns() >= deadline_ns) return false;
   return true;
 }
 
@@ -177,7 +177,8 @@ void Topology::plan_sinks(const Config& config, TopologyPlan& plan, int64_t pati
     if (named(config.sinks, s.config.name)) continue;
     const bool asked = plan.options.drain || plan.options.drop_lag;
     const bool in_time = asked || wait_until_drained(*s.runner, clock_, deadline, now, stopping_.get_token());
-    plan_removed_sink(s, plan, in_time, patience_ns < config.drain_timeout_ns);
+    const bool more_time = patience_ns < config.drain_timeout_ns && !s.runner->paused();
+    plan_removed_sink(s, plan, in_time, more_time);
   }
   std::lock_guard lock(mutex_);
   for (const auto& runner : draining_) {
@@ -215,8 +216,9 @@ void Topology::plan_removed_sink(const RunningSink& s, TopologyPlan& plan, bool 
   set_lag(change, status);
   const std::string lag = records_text(status.lag_records);
   if (!in_time && !more_time) {
+    const std::string why = status.state == "paused" ? "it is paused" : status.last_error;
     plan.refuse(name, "would be removed with " + lag + " undelivered" +
-                          (status.last_error.empty() ? "" : " (" + status.last_error + ")") +
+                          (why.empty() ? "" : " (" + why + ")") +
                           ": deliver them first (--drain), or give them up (--drop-lag)");
   } else if (plan.options.drop_lag && status.lag_records > 0) {
     change.message = "its " + lag + " are given up";

@@ -69,6 +69,8 @@ std::string text_line(int64_t wall_ns, Level level, std::string_view message, ui
 
 std::string_view level_name(Level level) { return kLevelNames[size_t(level)]; }
 
+std::span<const std::string_view> level_names() { return kLevelNames; }
+
 std::optional<Level> parse_level(std::string_view name) {
   for (size_t i = 0; i < kLevelNames.size(); ++i)
     if (kLevelNames[i] == name) return static_cast<Level>(i);
@@ -102,6 +104,7 @@ Logger::Logger(const Clock& clock, Format format, std::function<void(std::string
 Logger::~Logger() { flush(); }
 
 void Logger::set_level(Level level) { state_->out.set_level(spdlog_level(level)); }
+Level Logger::level() const { return static_cast<Level>(static_cast<int>(state_->out.level())); }
 bool Logger::enabled(Level level) const { return state_->out.should_log(spdlog_level(level)); }
 
 void Logger::write(Level level, std::string_view message, uint64_t suppressed) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,7 @@ namespace weir::log {
 
 enum class Level { trace, debug, info, warn, error };
 std::string_view level_name(Level level);
+std::span<const std::string_view> level_names();  ///< the least severe first
 std::optional<Level> parse_level(std::string_view name);
 
 /// Of one sampling key: how many lines pass per window. Then one line tells exactly how many did not.
@@ -39,6 +41,7 @@ class Logger {
   ~Logger();  ///< flushes
 
   void set_level(Level level);
+  Level level() const;
   bool enabled(Level level) const;
   void write(Level level, std::string_view message, uint64_t suppressed = 0);
   /// Counts one line of `key`. The number of lines left out since the last one that passed, or nothing when
@@ -57,6 +60,7 @@ Logger& process_logger();
 
 /// False: no such level, nothing changed.
 bool set_level(std::string_view name);
+inline Level level() { return process_logger().level(); }
 inline void flush() { process_logger().flush(); }
 
 template <class... Args>

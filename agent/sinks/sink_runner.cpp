@@ -10,12 +10,7 @@
 namespace weir {
 namespace {
 
-constexpr int64_t kMillisecond = 1'000'000;
-// Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
-constexpr int64_t kDownMin = 100 * kMillisecond, kDownMax = 2'000 * kMillisecond;
-constexpr int64_t kRetryAfterMax = 300'000 * kMillisecond;  // delivery.md section 2
-constexpr const char* kNotDurable = "the journal is not durable up to what was delivered";
-constexpr auto kSecureAtEnd = std::chrono::milliseconds(300);
+constexpr int64_t kRetryAfterMax = 300'000'000'000;  // delivery.md section 2
 
 uint64_t sum(const std::map<std::string, uint64_t>& counters) {
   uint64_t total = 0;
@@ -78,28 +73,17 @@ SinkPlace SinkRunner::stop() {
     worker_.join();
   }
   if (!place_.cursor) return {};
-  if (open_) secure_at_end(), sink_->close();
-  open_ = false;
+  put_down();
   std::lock_guard lock(mutex_);
-  place_.state = sink_->state();
-  place_.taken_over = true;
-  return std::exchange(place_, {});
+  at_stop_ = place_.cursor->status();
+  return {std::move(place_.cursor), place_.delivered, place_.retries, place_.filtered,
+          place_.quarantined,       sink_->state(),   place_.times,   true};
 }
 
-/// Of what is durable after this the next process need not write anything again, not even on another boot.
-/// Nothing is lost without it, so nothing dead is waited for.
-void SinkRunner::secure_at_end() {
-  if (!kept_ || (sink_->needs_sync() && state_ != "ok")) return;
-  std::stop_source late;
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  const std::jthread timer([&](std::stop_token in_time) {
-    std::unique_lock lock(mutex);
-    changed.wait_for(lock, in_time, kSecureAtEnd, [] { return false; });
-    late.request_stop();
-  });
-  if (const std::string error = secure(late.get_token()); !error.empty())
-    log::warn("sink {}: {}; after a power cut some of its records are delivered again", name_, error);
+/// Its file may be moved now, and its disk taken away.
+void SinkRunner::put_down() {
+  if (open_) secure_at_end(), sink_->close();
+  open_ = false;
 }
 
 void SinkRunner::set_streams(StreamSet streams) {
@@ -108,9 +92,31 @@ void SinkRunner::set_streams(StreamSet streams) {
   place_.cursor->set_streams(streams);
 }
 
+void SinkRunner::set_paused(bool paused) {
+  std::lock_guard lock(mutex_);
+  paused_ = paused;
+  if (place_.cursor) place_.cursor->wake();
+  changed_.notify_all();
+}
+
+bool SinkRunner::paused() const {
+  std::lock_guard lock(mutex_);
+  return resting_wanted();
+}
+
 void SinkRunner::flush() {
   std::lock_guard lock(mutex_);
   place_.cursor->flush();
+}
+
+void SinkRunner::flush_upto(Position upto) {
+  std::lock_guard lock(mutex_);
+  if (!place_.cursor) return;  // stopped: the place is another's
+  flush_upto_ = std::max(flush_upto_, upto);
+  hurried_ = true, backoff_ns_ = 0;
+  place_.cursor->flush();
+  place_.cursor->wake();
+  changed_.notify_all();
 }
 
 void SinkRunner::reopen() {
@@ -123,43 +129,46 @@ void SinkRunner::end_here() {
   std::lock_guard lock(mutex_);
   ended_ = true;
   place_.cursor->end_here();
+  changed_.notify_all();
+}
+
+/// Under mutex_.
+bool SinkRunner::passed(Position upto) const {
+  if (!place_.cursor) return true;
+  const CursorStatus s = place_.cursor->status();
+  return s.lag_records == 0 || s.position >= upto;
 }
 
 bool SinkRunner::drained() const {
   std::lock_guard lock(mutex_);
-  return !place_.cursor || place_.cursor->status().lag_records == 0;
+  return passed(UINT64_MAX);
 }
 
 bool SinkRunner::wait_drained(int64_t deadline_ns, Position upto) {
   std::unique_lock lock(mutex_);
   if (!place_.cursor) return true;  // stopped: the place is another's
   place_.cursor->flush();
-  auto done = [&] {
-    if (!place_.cursor) return true;
-    CursorStatus s = place_.cursor->status();
-    return s.lag_records == 0 || s.position >= upto;
-  };
   int64_t left = std::max<int64_t>(0, deadline_ns - clock_.monotonic_ns());
-  return changed_.wait_for(lock, std::chrono::nanoseconds(left), done);
+  return changed_.wait_for(lock, std::chrono::nanoseconds(left), [&] { return passed(upto); });
 }
 
 SinkStatus SinkRunner::status() const {
   std::lock_guard lock(mutex_);
   SinkStatus s;
   s.name = name_, s.type = type_, s.streams = streams_;
-  s.state = ended_ ? "draining" : state_;
+  s.state = ended_ ? "draining" : paused_ ? "paused" : state_;
+  s.resting = resting_, s.flushed = flushed_;
   s.last_error = last_error_;
   s.delivered = place_.delivered, s.retries = place_.retries;
   s.filtered = place_.filtered, s.quarantined = place_.quarantined;
-  if (state_ != "ok") s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
+  if (state_ != "ok" && !resting_wanted())
+    s.retry_in_s = std::max<double>(0, double(retry_at_ns_ - clock_.monotonic_ns()) / 1e9);
   if (place_.times)
     s.delivery = place_.times->delivery.snapshot(), s.latency = place_.times->latency.snapshot();
-  if (place_.cursor) {
-    CursorStatus c = place_.cursor->status();
-    s.routed = c.routed, s.lag_records = c.lag_records, s.lag_bytes = c.lag_bytes;
-    if (c.dropped_lag > 0) s.dropped["lag"] += c.dropped_lag;
-    if (c.dropped_damaged > 0) s.dropped["damaged"] += c.dropped_damaged;
-  }
+  const CursorStatus c = place_.cursor ? place_.cursor->status() : at_stop_;
+  s.routed = c.routed, s.lag_records = c.lag_records, s.lag_bytes = c.lag_bytes;
+  if (c.dropped_lag > 0) s.dropped["lag"] += c.dropped_lag;
+  if (c.dropped_damaged > 0) s.dropped["damaged"] += c.dropped_damaged;
   return s;
 }
 
@@ -172,7 +181,7 @@ void SinkRunner::run(std::stop_token stop) {
     } catch (const std::exception& e) {  // of a library; the batch in hand was not committed and comes again
       if (open_) sink_->close();
       open_ = false;
-      back_off("down", e.what(), kDownMin, kDownMax, stop);
+      back_off("down", e.what(), kDownMinNs, kDownMaxNs, stop);
     }
   }
 }
@@ -180,16 +189,21 @@ void SinkRunner::run(std::stop_token stop) {
 void SinkRunner::work(std::stop_token stop) {
   BatchView batch, own;
   // A sink that nothing is routed to stays closed: its file is not made.
-  if (reads_anything() && !open(stop)) return;
+  bool open_now = reads_anything();
   while (!stop.stop_requested()) {
-    if (open_ && reopen_.exchange(false)) {
-      sink_->close();
-      open_ = false;
-      if (!open(stop)) return;
+    if (paused()) {
+      batch = own = {};  // the journal may need the room
+      rest(stop);
+      open_now = reads_anything();
+      continue;
     }
+    if (open_ && reopen_.exchange(false)) sink_->close(), open_ = false, open_now = true;
+    if (open_now && !open_ && !open(stop)) continue;
+    open_now = false;
     if (place_.cursor->secure_wanted() && !answer_secure(stop)) continue;
+    if (const Position upto = flush_due(); upto > 0 && !answer_flush(upto, stop)) continue;
     if (next(batch, own, stop)) {
-      if (!open_ && !open(stop)) return;
+      if (paused() || (!open_ && !open(stop))) continue;  // it was not committed, and comes again
       deliver(batch, filter_ ? own : batch, stop);
     } else if (drained()) {
       std::unique_lock lock(mutex_);
@@ -199,43 +213,14 @@ void SinkRunner::work(std::stop_token stop) {
   }
 }
 
-/// False: it is answered later.
-bool SinkRunner::answer_secure(std::stop_token stop) {
-  if (sink_->needs_sync() && !open_ && !open(stop)) return false;  // one of before may have left it something
-  const std::string error = secure(stop);
-  if (error.empty() || stop.stop_requested()) return error.empty();
-  if (open_) sink_->close();
-  open_ = false;
-  back_off("down", error, kDownMin, kDownMax, stop);
-  return false;
-}
-
-/// Everything committed becomes durable at its end: only then may the journal let go of it. Empty, or why
-/// not.
-std::string SinkRunner::secure(std::stop_token stop) {
-  if (sink_->needs_sync()) {
-    // In this order: what the journal can still lose comes again from its client, so no file may hold it for
-    // good.
-    if (!place_.cursor->wait_durable(stop)) return kNotDurable;
-    if (auto synced = sink_->sync(); !synced) return synced.error().message;
-  }
-  write_note();
-  place_.cursor->secure(note_);
-  return {};
-}
-
-/// SinkMemory::keep.
-bool SinkRunner::keep(bool durable) {
-  if (durable && sink_->needs_sync() && !place_.cursor->wait_durable(stop_)) return false;
-  write_note();
-  if (durable) place_.cursor->secure(note_);
-  return place_.cursor->keep(note_, durable);
-}
-
-/// Only the worker changes what is in it, so the worker needs no lock.
-void SinkRunner::write_note() {
-  note_.clear();
-  weir::write_note(note_, place_, sink_->state());
+/// Until it is not paused any more.
+void SinkRunner::rest(std::stop_token stop) {
+  put_down();
+  std::unique_lock lock(mutex_);
+  resting_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, stop, [this] { return !resting_wanted(); });
+  resting_ = false;
 }
 
 /// Gives the sink its call when that is due; how long there is until the next one, -1: for ever.
@@ -296,15 +281,16 @@ bool SinkRunner::reads_anything() const {
   return !streams_.empty();
 }
 
+/// False: it is to stop, or to rest.
 bool SinkRunner::open(std::stop_token stop) {
-  while (!stop.stop_requested()) {
+  while (!stop.stop_requested() && !paused()) {
     auto result = sink_->open();
     if (result) {
       open_ = true;
       set_ok();
       return true;
     }
-    back_off("down", result.error().message, kDownMin, kDownMax, stop);
+    back_off("down", result.error().message, kDownMinNs, kDownMaxNs, stop);
   }
   return false;
 }
@@ -334,7 +320,7 @@ void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop
     Delivery d = deliver_once(own, stop);
     if (!keep_refused(own, d.refused)) {  // they stay in the journal, and what lies behind them with them
       if (d.refused.front().record > 0) commit(batch, own, d.refused.front().record, 0);
-      back_off("down", "cannot write refused records to the quarantine", kDownMin, kDownMax, stop);
+      back_off("down", "cannot write refused records to the quarantine", kDownMinNs, kDownMaxNs, stop);
       return;
     }
     if (d.kind == Delivery::Kind::delivered) return finish(batch, own, d);
@@ -347,7 +333,7 @@ void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop
     if (d.kind == Delivery::Kind::down) {
       sink_->close();
       open_ = false;
-      back_off("down", d.error, kDownMin, kDownMax, stop);
+      back_off("down", d.error, kDownMinNs, kDownMaxNs, stop);
       return;  // run() opens it again
     }
     bool misconfigured = d.kind == Delivery::Kind::misconfigured;
@@ -356,7 +342,7 @@ void SinkRunner::deliver(const BatchView& batch, const BatchView& own, std::stop
       back_off("misconfigured", d.error, backoff.misconfigured_ns, backoff.misconfigured_ns, stop);
     else
       back_off("retrying", d.error, backoff.min_ns, backoff.max_ns, stop, d.retry_after_ns);
-    if (d.done > 0) return;
+    if (d.done > 0 || paused()) return;
   }
 }
 
@@ -427,7 +413,9 @@ void SinkRunner::back_off(const char* state, const std::string& error, int64_t m
       backoff_ns_ / 2 + int64_t(random_ % uint64_t(backoff_ns_ / 2 + 1));  // jitter: half to all of it
   wait = std::max(wait, std::min(at_least_ns, kRetryAfterMax));
   retry_at_ns_ = clock_.monotonic_ns() + wait;
-  changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait), [] { return false; });
+  changed_.wait_for(lock, stop, std::chrono::nanoseconds(wait),
+                    [this] { return hurried_ || resting_wanted(); });
+  hurried_ = false, retry_at_ns_ = 0;
 }
 
 }  // namespace weir

@@ -26,6 +26,8 @@ struct SinkStatus {
   uint64_t lag_records = 0, lag_bytes = 0, retries = 0;
   double retry_in_s = 0;
   LatencySnapshot delivery, latency;  ///< as in SinkTimes
+  bool resting = false;               ///< paused, and nothing is under way or open any more
+  Position flushed = 0;               ///< up to which flush_upto() is done
   int64_t conservation_error() const;
 };
 
@@ -62,15 +64,24 @@ class SinkRunner {
   ~SinkRunner();
   void start();
   /// Ends the worker after the write it is in, makes what was delivered durable where that is the sink's part
-  /// and goes at once, closes the sink and gives the place back. Safe without start().
+  /// and goes at once, closes the sink and gives the place back; status() stays as it was then. Safe without
+  /// start().
   SinkPlace stop();
   /// Which streams are its own; it keeps running.
   void set_streams(StreamSet streams);
+  /// Paused: it takes no batch any more, and closes the sink when the one it has is done with or has failed.
+  /// Its place stays. One that ended here delivers all the same.
+  void set_paused(bool paused);
+  bool paused() const;
   /// Writes what waits for a full step.
   void flush();
+  /// That, without waiting for the next attempt either; and when everything before `upto` is done with, it is
+  /// made durable where that is the sink's part (SinkStatus::flushed).
+  void flush_upto(Position upto);
   /// Closes and opens the sink between two batches, now (SIGUSR1).
   void reopen();
-  /// It was taken out of the configuration: it may still deliver what is its own (state `draining`).
+  /// It was taken out of the configuration: it may still deliver what is its own (state `draining`), were it
+  /// paused or not.
   void end_here();
   /// Hands out what waits for a full step, and waits until it has no lag, at most until `deadline_ns`
   /// (monotonic). With `upto`: until it has passed that position.
@@ -90,6 +101,13 @@ class SinkRunner {
   void note_latency(const BatchView& own, uint64_t records);
   bool reads_anything() const;
   void deliver(const BatchView& batch, const BatchView& own, std::stop_token stop);
+  void rest(std::stop_token stop);
+  void put_down();
+  bool passed(Position upto) const;
+  bool resting_wanted() const { return paused_ && !ended_; }
+  Position flush_due() const;
+  bool answer_flush(Position upto, std::stop_token stop);
+  bool make_durable(std::stop_token stop);
   int64_t until_due();
   bool open(std::stop_token stop);
   void restore_sink();
@@ -104,6 +122,8 @@ class SinkRunner {
                 std::stop_token stop, int64_t at_least_ns = 0);
   void set_ok();
 
+  // Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
+  static constexpr int64_t kDownMinNs = 100'000'000, kDownMaxNs = 2'000'000'000;
   const std::string name_, type_;
   std::unique_ptr<Sink> sink_;
   std::unique_ptr<BatchFilter> filter_;  // null: everything passes
@@ -117,6 +137,10 @@ class SinkRunner {
   int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
   uint64_t random_;
   bool open_ = false, ended_ = false;
+  bool paused_ = false, resting_ = false;
+  bool hurried_ = false;  ///< the next wait for another attempt is left out
+  Position flush_upto_ = 0, flushed_ = 0;
+  CursorStatus at_stop_;  ///< of the place that was given back
   bool kept_ = false;     ///< places of the cursor outlive the process
   std::string note_;      ///< scratch
   std::stop_token stop_;  ///< of the worker
