@@ -1,16 +1,18 @@
 """What is counted of a sink never goes down while reloads change it, take it away and bring it back."""
+import contextlib
+import json
 import threading
-import unittest
 
 import harness
 from harness import log
 
-CONFIG = """
-streams: {log: {sinks: [SINKS]}}
+OTHER = """
+streams: {log: {sinks: [other]}}
 sinks:
   other: {type: jsonl, path: "@/other.jsonl"}
-  out: {type: jsonl, path: "@/out.jsonl", where: 'n >= LEAST'}
 """
+CHANGES = OTHER.replace("[other]", "[other, out]") + '  out: {type: jsonl, path: "@/out.jsonl", where: "n >= LEAST"}\n'
+DEAD = OTHER.replace("[other]", "[other, out]") + '  out: {type: http, url: "http://127.0.0.1:9/", backoff: {min: 10ms, max: 20ms}}\n'
 COUNTERS = ("weir_records_routed_total", "weir_records_delivered_total", "weir_records_filtered_total", "weir_sink_retries_total",
             "weir_sink_delivery_seconds_count", "weir_sink_latency_seconds_count")
 
@@ -55,27 +57,42 @@ class Watcher(threading.Thread):
 
 
 class Counters(harness.AgentTest):
-    def reload(self, least, **options):
-        self.write_config(CONFIG.replace("SINKS", "out, other").replace("LEAST", str(least)))
+    def reload(self, config, **options):
+        self.write_config(config)
         code, _, body = self.agents[0].http("POST", "/v1/reload", options)
-        self.assertEqual(code, 200, body)
+        self.assertEqual((code, json.loads(body)["result"]), (200, "applied"), body)
 
-    def test_counters_never_go_down_while_reloads_change_the_sink(self):
-        agent = self.start(CONFIG.replace("SINKS", "out, other").replace("LEAST", "0"))
-        lines = [log("m", n=n) for n in range(500)]
-        agent.send_plain(lines)
-        agent.wait_delivered("out", 500)
+    @contextlib.contextmanager
+    def watched(self, agent):
         watcher = Watcher(agent)
         watcher.start()
         try:
-            for turn in range(1, 41):
-                self.reload(turn % 7)
-                agent.send_plain(lines)
+            yield
             harness.wait_for(lambda: watcher.looks > 20 or watcher.faults, "the watcher looks")
         finally:
             watcher.enough.set()
             watcher.join()
         self.assertEqual(watcher.faults[:5], [])
+
+    def test_counters_never_go_down_while_reloads_change_the_sink(self):
+        agent = self.start(CHANGES.replace("LEAST", "0"))
+        lines = [log("m", n=n) for n in range(500)]
+        agent.send_plain(lines)
+        agent.wait_delivered("out", 500)
+        with self.watched(agent):
+            for turn in range(1, 101):
+                self.reload(CHANGES.replace("LEAST", str(turn % 7)))
+                agent.send_plain(lines)
+
+    def test_a_sink_that_drains_and_comes_back_is_there_all_the_time(self):
+        agent = self.start("journal: {type: disk}\n" + DEAD)
+        agent.send_plain([log("m", n=n) for n in range(500)])
+        agent.wait_status(lambda s: s["sinks"]["out"]["state"] == "retrying", "out does not get through")
+        with self.watched(agent):
+            for _ in range(30):
+                self.reload("journal: {type: disk}\n" + OTHER, drain=True)
+                self.reload("journal: {type: disk}\n" + DEAD)
+        self.assertEqual((agent.sink()["lag_records"], agent.sink()["state"]), (500, "retrying"))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ TEST_CASE("lines below the level are not written") {
   Log log;
   log.logger.write(log::Level::debug, "no");
   log.logger.set_level(log::Level::debug);
+  CHECK(log.logger.level() == log::Level::debug);
   log.logger.write(log::Level::debug, "yes");
   REQUIRE(log.lines.size() == 1);
   CHECK(log.parsed(0)["message"] == "yes");

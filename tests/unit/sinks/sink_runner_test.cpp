@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -293,6 +294,142 @@ TEST_CASE("what a sink keeps in the midst of a delivery is its state then, durab
   CHECK(b.sink->restored.keep(true));
   CHECK(places.durable.last.note == places.cached.last.note);
   CHECK(places.durable.secured.note == places.cached.last.note);
+}
+
+/// Fails as long as it is told to; its back-off ends long after any test.
+class UnwillingSink final : public Sink {
+ public:
+  struct Seen {
+    std::atomic<int> opens = 0, closes = 0, attempts = 0, syncs = 0;
+    std::atomic<bool> willing = true;
+  };
+  explicit UnwillingSink(Seen& seen) : seen_(seen) {}
+  Result<void> open() override { return ++seen_.opens, Result<void>(); }
+  void close() noexcept override { ++seen_.closes; }
+  BatchLimits batch_limits() const override { return {.records_step = 1000, .linger_ns = -1}; }
+  Backoff backoff() const override { return {kLong, kLong, kLong}; }
+  bool needs_sync() const override { return true; }
+  Result<void> sync() override { return ++seen_.syncs, Result<void>(); }
+  Delivery deliver(const BatchView&, std::stop_token) override {
+    ++seen_.attempts;
+    return seen_.willing ? Delivery::delivered() : Delivery::retry("not now");
+  }
+
+ private:
+  Seen& seen_;
+};
+
+struct UnwillingBench {
+  void append(int records) {
+    for (int i = 0; i < records; ++i) REQUIRE(fill.append(Stream::log, "{}") == AppendResult::taken);
+  }
+  template <class Condition>
+  SinkStatus wait(Condition condition) {
+    for (;;) {
+      const SinkStatus s = runner.status();
+      CHECK(s.conservation_error() == 0);
+      if (condition(s)) return s;
+      std::this_thread::yield();
+    }
+  }
+  test::TempDir dir;
+  Quarantine quarantine{system_io(), dir / "q", "s.jsonl"};
+  std::unique_ptr<Journal> journal = make_memory_journal(64 << 20);
+  test::Filler fill{*journal};
+  UnwillingSink::Seen seen;
+  SinkRunner runner{
+      "s",           "unwilling",
+      {Stream::log}, std::make_unique<UnwillingSink>(seen),
+      nullptr,       {journal->open_cursor("s", {Stream::log}, StartAt::end, WhenFull::block), 0, 0, {}, {}},
+      quarantine,    system_clock()};
+};
+
+TEST_CASE("a paused sink is closed and takes nothing; then it goes on at its place") {
+  UnwillingBench b;
+  b.runner.start();
+  b.runner.set_paused(true);
+  SinkStatus s = b.wait([](const SinkStatus& now) { return now.resting; });
+  CHECK(s.state == "paused");
+  CHECK(b.seen.opens == b.seen.closes);
+  b.append(2000);
+  b.runner.flush();
+  CHECK_FALSE(b.runner.wait_drained(0));
+  CHECK(b.seen.attempts == 0);
+  b.runner.set_paused(false);
+  REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  s = b.runner.status();
+  CHECK(s.state == "ok");
+  CHECK(s.delivered == 2000);
+}
+
+TEST_CASE("a pause ends the wait for another attempt, and so does a stop of what rests") {
+  UnwillingBench b;
+  b.seen.willing = false;
+  b.runner.start();
+  b.append(1000);
+  b.wait([](const SinkStatus& now) { return now.state == "retrying"; });
+  b.runner.set_paused(true);
+  const SinkStatus s = b.wait([](const SinkStatus& now) { return now.resting; });
+  CHECK(s.lag_records == 1000);
+  CHECK(s.retry_in_s == 0);
+  CHECK(b.seen.attempts == 1);
+  b.runner.stop();
+  CHECK(b.seen.opens == b.seen.closes);
+}
+
+TEST_CASE("a sink that ended here delivers what it has, paused or not") {
+  for (const bool paused_first : {true, false}) {
+    UnwillingBench b;
+    b.runner.start();
+    b.append(1);
+    if (paused_first) b.runner.set_paused(true);
+    b.runner.end_here();
+    b.runner.set_paused(true);
+    CHECK(b.runner.status().state == "draining");
+    REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  }
+}
+
+TEST_CASE(
+    "a flush tries at once what waits for a full step or for another attempt, and syncs when it is done") {
+  UnwillingBench b;
+  b.runner.start();
+  b.append(1);
+  b.runner.flush_upto(1);
+  SinkStatus s = b.wait([](const SinkStatus& now) { return now.flushed == 1; });
+  CHECK(s.delivered == 1);
+  CHECK(b.seen.syncs == 1);
+  b.seen.willing = false;
+  b.append(1000);
+  for (int attempt = 2; attempt <= 4; ++attempt) {
+    s = b.wait([&](const SinkStatus& now) { return now.retry_in_s > 0 && b.seen.attempts == attempt; });
+    CHECK(s.flushed == 1);
+    b.runner.flush_upto(1001);
+  }
+  b.wait([&](const SinkStatus& now) { return now.retry_in_s > 0 && b.seen.attempts == 5; });
+  b.seen.willing = true;
+  b.runner.flush_upto(1001);
+  s = b.wait([](const SinkStatus& now) { return now.flushed == 1001; });
+  CHECK(s.lag_records == 0);
+  CHECK(b.seen.syncs == 2);
+}
+
+TEST_CASE("status() stays as it was when the place has gone to another") {
+  UnwillingBench b;
+  b.runner.start();
+  b.append(1000);
+  REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
+  b.append(7);
+  const SinkPlace place = b.runner.stop();
+  CHECK(place.delivered == 1000);
+  b.append(1);
+  const SinkStatus s = b.runner.status();
+  CHECK(s.delivered == 1000);
+  CHECK(s.lag_records == 7);
+  CHECK(s.routed == 1007);
+  CHECK(s.conservation_error() == 0);
+  CHECK(s.delivery.counts == place.times->delivery.snapshot().counts);
+  CHECK(b.runner.stop().cursor == nullptr);
 }
 
 TEST_CASE("a note holds what it was made of, whatever the names") {
