@@ -85,7 +85,7 @@ class Topology {
   void check_reachable(const Config& config, TopologyPlan& plan) const;
   Result<void> start_sources(TopologyPlan& plan);
   void swap_sinks(const Config& config, TopologyPlan& plan);
-  void remove_sink(RunningSink& sink, const ApplyOptions& options, ComponentChange& change);
+  bool remove_sink(RunningSink& sink, const ApplyOptions& options, ComponentChange& change);
   void take_back_draining(const Config& config);
   void swap_pipeline(const Config& config);
   void add_processors(const StreamConfig& config, std::shared_ptr<ContextMemory> contexts,

@@ -92,28 +92,28 @@ std::shared_ptr<SinkRunner> Topology::make_runner(const ComponentConfig& config,
                                       quarantine_of(config.name), clock_);
 }
 
-/// Its records are safe, or may be given up, or it goes on until they are delivered.
-void Topology::remove_sink(RunningSink& s, const ApplyOptions& options, ComponentChange& change) {
+/// Its records are safe, or may be given up; else it goes on until they are delivered: true.
+bool Topology::remove_sink(RunningSink& s, const ApplyOptions& options, ComponentChange& change) {
   s.runner->end_here();
   if (s.runner->drained() || options.drop_lag) {
     const SinkPlace place = s.runner->stop();
     place.cursor->forget();
     uint64_t left = place.cursor->status().lag_records;
     if (left > 0) log::warn("sink {}: removed with {} records undelivered, as asked", s.config.name, left);
-    return;
+    return false;
   }
   change.action = "drain", change.result = "draining";
-  std::lock_guard lock(mutex_);
-  draining_.push_back(s.runner);
+  return true;
 }
 
 void Topology::swap_sinks(const Config& config, TopologyPlan& plan) {
   std::vector<RunningSink> next;
-  std::vector<std::shared_ptr<SinkRunner>> to_start;
+  std::vector<std::shared_ptr<SinkRunner>> to_start, to_drain;
   take_back_draining(config);
   for (RunningSink& s : sinks_)
-    if (std::ranges::none_of(config.sinks, [&](const auto& c) { return c.name == s.config.name; }))
-      remove_sink(s, plan.options, plan.components["sinks." + s.config.name]);
+    if (std::ranges::none_of(config.sinks, [&](const auto& c) { return c.name == s.config.name; }) &&
+        remove_sink(s, plan.options, plan.components["sinks." + s.config.name]))
+      to_drain.push_back(s.runner);
   for (const ComponentConfig& c : config.sinks) {
     StreamSet streams = streams_of(config, c.name);
     auto running =
@@ -135,6 +135,7 @@ void Topology::swap_sinks(const Config& config, TopologyPlan& plan) {
   {
     std::lock_guard lock(mutex_);
     sinks_ = std::move(next);
+    draining_.insert(draining_.end(), to_drain.begin(), to_drain.end());
     std::erase_if(paused_, [&](const std::string& name) {
       return std::ranges::none_of(sinks_, [&](const RunningSink& s) { return s.config.name == name; });
     });

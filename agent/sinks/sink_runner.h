@@ -122,7 +122,7 @@ class SinkRunner {
                 std::stop_token stop, int64_t at_least_ns = 0);
   void set_ok();
 
-  // Local trouble passes when space returns: look often (delivery.md section 3: within 5 s).
+  // Local trouble passes when space returns: look often (delivery.md section 3).
   static constexpr int64_t kDownMinNs = 100'000'000, kDownMaxNs = 2'000'000'000;
   const std::string name_, type_;
   std::unique_ptr<Sink> sink_;
@@ -136,8 +136,7 @@ class SinkRunner {
   std::string state_ = "ok", last_error_;
   int64_t retry_at_ns_ = 0, backoff_ns_ = 0;
   uint64_t random_;
-  bool open_ = false, ended_ = false;
-  bool paused_ = false, resting_ = false;
+  bool open_ = false, ended_ = false, paused_ = false, resting_ = false;
   bool hurried_ = false;  ///< the next wait for another attempt is left out
   Position flush_upto_ = 0, flushed_ = 0;
   CursorStatus at_stop_;  ///< of the place that was given back

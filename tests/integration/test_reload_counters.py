@@ -44,10 +44,13 @@ class Watcher(threading.Thread):
         self.see("filtered", sum(sink["filtered"].values()))
         if status["conservation_error"]:
             self.faults.append("conservation_error %s" % status["conservation_error"])
-        seen = set()
+        seen, found = set(), set()
         for line in self.agent.http("GET", "/metrics")[2].decode().splitlines():
             series, _, value = line.rpartition(" ")
             if series.startswith(COUNTERS) and 'sink="out"' in series:
+                if series in found:
+                    self.faults.append("twice: " + series)
+                found.add(series)
                 self.see(series, float(value))
                 seen.add(series.split("{")[0])
         missing = set(COUNTERS) - {"weir_records_filtered_total"} - seen

@@ -1,8 +1,10 @@
 """POST /v1/sinks/{name}/pause|resume|flush and /v1/log-level on the control socket (interface.md section 6)."""
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import unittest
 
@@ -46,7 +48,12 @@ class ControlTest(harness.AgentTest):
         return float(re.search(r"(?m)^%s (\S+)$" % re.escape(series), agent.http("GET", "/metrics")[2].decode()).group(1))
 
     def open_files(self, agent):
-        return [os.readlink("/proc/%d/fd/%s" % (agent.pid, fd)) for fd in os.listdir("/proc/%d/fd" % agent.pid)]
+        """What it has open; what it closes meanwhile is left out."""
+        out = []
+        for fd in os.listdir("/proc/%d/fd" % agent.pid):
+            with contextlib.suppress(FileNotFoundError):
+                out.append(os.readlink("/proc/%d/fd/%s" % (agent.pid, fd)))
+        return out
 
 
 class Pause(ControlTest):
@@ -292,6 +299,17 @@ class Flush(http_receiver.ForwardTest, ControlTest):
         self.reload(agent, config.replace("1h, max: 1h", "10ms, max: 20ms"))
         waiting.join()
         self.assertEqual((answers[0]["result"], answers[0]["delivered"]), ("flushed", 3))
+
+    def test_an_agent_that_stops_waits_for_no_flush(self):
+        receiver = self.receiver(always=http_receiver.answer("503 Busy"))
+        agent = self.start(self.config(receiver.url()) + "drain_timeout: 10ms\n", env=http_receiver.NO_PROXIES)
+        agent.send_plain(http_receiver.lines_of(1))
+        with harness.Connection(socket.socket(socket.AF_UNIX)) as control:
+            control.sock.connect(agent.control)
+            control.send(b"POST /v1/sinks/fwd/flush HTTP/1.1\r\nContent-Length: 16\r\n\r\n" + b'{"timeout":"1h"}')
+            agent.wait_status(lambda s: s["sinks"]["fwd"]["state"] == "retrying", "it does not get through")
+            agent.stop(exit_code=1)
+            self.assertEqual(control.sock.recv(1), b"")
 
     def test_a_paused_sink_says_so(self):
         agent = self.start(BATCH)

@@ -254,7 +254,7 @@ TEST_CASE("counters and the sink's state come back with the place, of one moment
     const SinkStatus s = b.runner.status();
     CHECK(s.delivered == 50);
     CHECK(s.filtered.at("where") == 50);
-    b.runner.stop();
+    const SinkPlace place = b.runner.stop();
     CHECK(b.sink->syncs == 1);
     CHECK(b.cursor->secures == 1);
   }
@@ -279,7 +279,7 @@ TEST_CASE("a secure that is asked for is answered after a sync, also when that f
   REQUIRE(b.runner.wait_drained(system_clock().monotonic_ns() + kLong));
   CHECK(b.runner.status().retries == 1);
   CHECK(b.runner.status().last_error == "cannot sync");
-  b.runner.stop();
+  const SinkPlace place = b.runner.stop();
   CHECK(b.sink->syncs == 3);  // the last at the end
   CHECK(b.cursor->secures == 2);
 }
