@@ -95,7 +95,8 @@ class Counters(harness.AgentTest):
             for _ in range(30):
                 self.reload("journal: {type: disk}\n" + OTHER, drain=True)
                 self.reload("journal: {type: disk}\n" + DEAD)
-        self.assertEqual((agent.sink()["lag_records"], agent.sink()["state"]), (500, "retrying"))
+        status = agent.wait_status(lambda s: s["sinks"]["out"]["state"] == "retrying", "it goes on trying")
+        self.assertEqual(status["sinks"]["out"]["lag_records"], 500)
 
 
 if __name__ == "__main__":
