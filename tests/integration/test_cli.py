@@ -244,6 +244,14 @@ class Usage(harness.AgentTest):
         for command in ("agent", "check", "reload", "status", "tail", "send"):
             self.assertIn(command, done.stdout)
 
+    def test_a_misspelt_word_is_answered_with_the_right_one(self):
+        for args, said in ((["tial"], "'tail'"), (["tail", "--no-folow"], "'--no-follow'"), (["send", "--ak=durable"], "'--ack'"),
+                           (["status", "--outputt", "json"], "'--output'"), (["config", "explan", "journal"], "'explain'"), (["--verson"], "'--version'")):
+            with self.subTest(args=args):
+                done = self.weir(*args)
+                self.assertEqual(done.returncode, 64)
+                self.assertIn("did you mean " + said, done.stderr)
+
     def test_usage_errors_are_64_and_say_so_on_stderr(self):
         for args in (["frobnicate"], ["status", "--frob"], ["tail", "nostream", "--no-follow"], ["tail", "-n", "many"], ["status", "-o", "xml"],
                      ["agent", "--tracing", "perhaps"], ["reload", "extra", "words"]):
