@@ -103,7 +103,8 @@ bool good_output(const std::string& check, const std::string& path, const User& 
   return !wrong;
 }
 
-/// What the active file and the rotated ones that are kept may still take; 0: there is no bound to reckon with.
+/// What the active file and the rotated ones that are kept may still take; 0: there is no bound to reckon
+/// with.
 uint64_t may_still_take(const FileOptions& options, bool many) {
   const uint64_t each = options.max_bytes, most = UINT64_MAX;
   if (each == most) return 0;
