@@ -225,9 +225,9 @@ void Section::finish() {
     if (const std::string_view near = did_you_mean(key, known_); !near.empty()) return near;
     std::vector<std::string_view> words;
     for (std::string_view name : in_groups_) words.push_back(name.substr(name.rfind('.') + 1));
-    const std::string_view near = did_you_mean(key, words);
-    const auto at = std::ranges::find(words, near) - words.begin();
-    return near.empty() ? near : in_groups_[size_t(at)];
+    auto at = std::ranges::find(words, key);
+    if (at == words.end()) at = std::ranges::find(words, did_you_mean(key, words));
+    return at == words.end() ? std::string_view() : in_groups_[size_t(at - words.begin())];
   };
   for (const Entry& entry : node_->entries) {
     if (std::find(known_.begin(), known_.end(), entry.key) != known_.end()) continue;
