@@ -322,6 +322,12 @@ class Http(harness.AgentTest):
         connection.close()
         self.assertEqual(data, [log("one"), log("two")])
 
+    def test_who_names_the_socket_for_records_is_told_of_the_other_one(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        done = self.weir("top", "--once", "--control", self.path("in.sock"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is it the socket for records? There is %s beside it" % agent.control, done.stderr)
+
     def test_garbage_on_the_control_socket_harms_nobody(self):
         agent = self.start(harness.ALL_TO_FILE)
         for data in (b"\x00" * 100, b"GET / HTTP/9.9\r\n\r\n", b"GET /v1/status HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n", b"GET " + b"x" * 70000,
