@@ -58,9 +58,37 @@ bool refuse_unknown_command(const CLI::App& app, int argc, char** argv) {
   return true;
 }
 
-std::string command_line_name(const CLI::App& app) {
-  for (const CLI::App* command : app.get_subcommands()) return "weir " + command->get_name();
-  return "weir";
+/// The command that was asked for, with its words: `weir config explain`.
+std::pair<const CLI::App*, std::string> asked_for(const CLI::App& app) {
+  const CLI::App* command = &app;
+  std::string name = app.get_name();
+  for (auto below = command->get_subcommands(); !below.empty(); below = command->get_subcommands()) {
+    command = below.front();
+    name += ' ' + command->get_name();
+  }
+  return {command, name};
+}
+
+std::vector<std::string> words_of(const CLI::App& command) {
+  std::vector<std::string> words;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) words.push_back("--" + name);
+  for (const CLI::App* below : command.get_subcommands([](const CLI::App*) { return true; }))
+    words.push_back(below->get_name());
+  return words;
+}
+
+/// `no option '--foo' (did you mean '--for'?)`; of the first word that the command does not know.
+std::string unknown_word(const CLI::App& command) {
+  const std::vector<std::string> words = words_of(command), rest = command.remaining();
+  const auto option = std::ranges::find_if(rest, [](const std::string& r) { return r.starts_with('-'); });
+  const std::string& word = option != rest.end() ? *option : rest.at(0);
+  const std::string_view near = did_you_mean(word.substr(0, word.find('=')), {words.begin(), words.end()});
+  const bool has_commands = !command.get_subcommands([](const CLI::App*) { return true; }).empty();
+  const std::string_view what = option != rest.end() ? "no option"
+                                : has_commands       ? "no command"
+                                                     : "unexpected";
+  return fmt::format("{} '{}'{}", what, word, near.empty() ? "" : fmt::format(" (did you mean '{}'?)", near));
 }
 
 }  // namespace
@@ -79,8 +107,10 @@ int run_cli(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    const std::string name = command_line_name(app);
-    say("{}: {}; `{} --help` shows the options", name, e.what(), name);
+    const auto [command, name] = asked_for(app);
+    const bool unknown = !command->remaining().empty() && (dynamic_cast<const CLI::ExtrasError*>(&e) ||
+                                                           dynamic_cast<const CLI::RequiredError*>(&e));
+    say("{}: {}; `{} --help` shows the options", name, unknown ? unknown_word(*command) : e.what(), name);
     return kUsage;
   }
   if (!action) {
@@ -90,7 +120,7 @@ int run_cli(int argc, char** argv) {
   try {
     return action();
   } catch (const std::exception& e) {
-    say("{}: {}", command_line_name(app), e.what());
+    say("{}: {}", asked_for(app).second, e.what());
     return kFailure;
   }
 }

@@ -12,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 
 #include "agent/cli/command.h"
 #include "agent/cli/connect.h"
@@ -94,6 +95,14 @@ tl::unexpected<ControlError> control_fail(int exit_code, std::string message) {
   return tl::unexpected<ControlError>(ControlError{exit_code, std::move(message)});
 }
 
+/// Who asks at the socket for records waits for ever.
+std::string hint_beside(const std::string& path) {
+  const auto control = std::filesystem::path(path).parent_path() / "control.sock";
+  std::error_code error;
+  if (control == path || !std::filesystem::is_socket(control, error)) return {};
+  return fmt::format("; is it the socket for records? There is {} beside it", control.string());
+}
+
 }  // namespace
 
 /// One connection with its request sent.
@@ -127,7 +136,7 @@ struct ControlClient::Exchange {
   static tl::unexpected<ControlError> broken(const std::string& path, const error_code& ec) {
     if (ec == boost::asio::error::timed_out)
       return control_fail(kFailure,
-                          fmt::format("the agent at {} accepted the request but does not answer", path));
+                          fmt::format("what listens at {} does not answer{}", path, hint_beside(path)));
     if (ec == http::error::end_of_stream)
       return control_fail(kFailure,
                           fmt::format("the agent at {} closed the connection without an answer", path));

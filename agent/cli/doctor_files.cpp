@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -102,6 +103,25 @@ bool good_output(const std::string& check, const std::string& path, const User& 
   return !wrong;
 }
 
+/// What the active file and the rotated ones that are kept may still take; 0: there is no bound to reckon
+/// with.
+uint64_t may_still_take(const FileOptions& options, bool many) {
+  const uint64_t each = options.max_bytes, most = UINT64_MAX;
+  if (each == most) return 0;
+  const uint64_t files = options.keep.files;
+  const uint64_t kept = std::min(files >= most / each ? most : files * each, options.keep.bytes);
+  if (many || kept >= most - each) return each;
+  const std::filesystem::path active = options.path.path();
+  uint64_t has = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(active.parent_path(), error)) {
+    if (!entry.path().filename().string().starts_with(active.filename().string())) continue;
+    const uintmax_t bytes = entry.file_size(error);
+    if (!error) has += bytes;
+  }
+  return kept + each - std::min(has, kept + each);
+}
+
 void check_output(const std::string& check, const Settings& settings, const User& user, Findings& out) {
   const FileOptions options(settings);
   const bool many = options.path.has_fields();
@@ -115,7 +135,7 @@ void check_output(const std::string& check, const Settings& settings, const User
     out.fail(check, fmt::format("{} may not write to {}", user.text(), above),
              "give it the right, or the sink another path");
   else
-    check_space(check, directory, options.max_bytes == UINT64_MAX ? 0 : options.max_bytes, out);
+    check_space(check, directory, may_still_take(options, many), out);
 }
 
 /// Days until the first certificate of a PEM file expires; nothing: it cannot be read.

@@ -222,7 +222,10 @@ int report(const SendFlags& flags, const SendSession& session, const TextSendRes
   }
   if (flags.output != "json") print_summary(session);
   const bool lower = session.granted() != flags.ack;
-  if (lower) say("weir send: asked for the level {}, the agent grants {}", flags.ack, session.granted());
+  if (lower)
+    say("weir send: asked for the level {}, the agent grants {}; it grants more with `journal: {{type: "
+        "disk}}`",
+        flags.ack, session.granted());
   const bool all = session.refused() == 0 && result.dropped_lines == 0 && !result.input_failed;
   return all && !lower ? kOk : kFailure;
 }

@@ -47,6 +47,14 @@ std::string_view state_colour(const std::string& state) {
   return kRed;
 }
 
+/// `FILE:LINE:COL: PATH: TEXT`, without what it has not.
+std::string reload_error(const json& e) {
+  if (e.is_string()) return terminal_safe(e.get<std::string>());
+  std::string out = fmt::format("{}:{}:{}: ", safe_text(e, "file"), count_of(e, "line"), count_of(e, "col"));
+  if (const std::string path = safe_text(e, "path"); !path.empty()) out += path + ": ";
+  return out + safe_text(e, "message");
+}
+
 std::string clock_time(const std::string& rfc3339) {
   return rfc3339.size() >= 19 ? rfc3339.substr(11, 8) : rfc3339;
 }
@@ -78,13 +86,7 @@ class View {
     line(fmt::format("last reload {} ", clock_time(safe_text(last, "time"))) +
          paint(result, result == "refused" ? kRed : kGreen, colour_));
     if (const json& errors = member(last, "errors"); errors.is_array())
-      for (const json& e : errors)
-        line("    " + paint(fit(e.is_string() ? terminal_safe(e.get<std::string>())
-                                              : fmt::format("{}:{}:{}: {}: {}", safe_text(e, "file"),
-                                                            count_of(e, "line"), count_of(e, "col"),
-                                                            safe_text(e, "path"), safe_text(e, "message")),
-                                kScreenWidth - 4),
-                            kRed, colour_));
+      for (const json& e : errors) line("    " + paint(reload_error(e), kRed, colour_));
   }
 
   std::string short_files() const {
@@ -193,8 +195,7 @@ class View {
     const json& retry = member(sink, "retry_in_s");
     const std::string again =
         retry.is_number() && state != "ok" ? fmt::format(" (again in {:.1f} s)", retry.get<double>()) : "";
-    table.add_note("last error: " + fit(error, kScreenWidth - 16 - again.size()) + again,
-                   state == "ok" ? kDim : kRed);
+    table.add_note("last error: " + error + again, state == "ok" ? kDim : kRed);
   }
 
   void clients() {

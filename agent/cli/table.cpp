@@ -106,7 +106,9 @@ void Table::render(std::string& out, bool colour) const {
   for (const Row& row : rows_) {
     put_line([&](size_t i) { return row.cells[i]; });
     for (const Cell& note : row.notes)
-      out += "    " + paint(fit(note.text, kScreenWidth - 4), note.colour, colour) + "\n";
+      out += "    " +
+             paint(fit(note.text, screen_width_ - std::min<size_t>(screen_width_, 4)), note.colour, colour) +
+             "\n";
   }
 }
 

@@ -56,6 +56,5 @@ std::string paint(std::string_view text, std::string_view colour, bool on);
 
 inline constexpr std::string_view kRed = "\x1b[31m", kGreen = "\x1b[32m", kYellow = "\x1b[33m",
                                   kDim = "\x1b[2m", kBold = "\x1b[1m";
-inline constexpr size_t kScreenWidth = 80;
 
 }  // namespace weir::cli

@@ -115,6 +115,11 @@ void check_routes(const Node& tree, const Config& config, Report& report) {
                      did_you_mean(item.text, known));
     }
   }
+  if (const Node* named = tree.find("sinks"); config.sinks.empty() && (!named || !named->is_map()))
+    report.note(
+        tree.where, "sinks",
+        "none is named: `weir tail` shows records, and they are kept nowhere. Write sinks: {} if that is "
+        "meant");
   for (const ComponentConfig& sink : config.sinks) {
     if (std::find(used.begin(), used.end(), sink.name) != used.end()) continue;
     report.note(sink.where, "sinks." + sink.name, "no stream names this sink: it gets no records");

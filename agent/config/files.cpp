@@ -173,6 +173,22 @@ Node read_files(const ConfigRequest& request, std::vector<std::string>& files, R
   return tree;
 }
 
+void name_default_listener(Node& tree, const std::vector<std::string>& sets, Report& report) {
+  constexpr std::string_view kPrefix = "listen.local.";
+  const auto any = [&](std::string_view begin) {
+    return std::ranges::any_of(sets, [&](const std::string& s) { return s.starts_with(begin); });
+  };
+  if (tree.find("listen") || !any(kPrefix) || any("listen.local.type=")) return;
+  const Location where{"--set", 1, 1};
+  Node& local = tree.child("listen", where).child("local", where);
+  local.child("type", where) = make_scalar("unix", where);
+  if (any("listen.local.path=")) return;
+  if (const auto path = default_ingest_socket())
+    local.child("path", where) = make_scalar(*path, where);
+  else
+    report.error(where, "listen.local.path", path.error().message);
+}
+
 void apply_sets(Node& tree, const std::vector<std::string>& sets, bool runtime, Report& report) {
   for (size_t i = 0; i < sets.size(); ++i) {
     const Location where{"--set", int(i) + 1, 1};

@@ -294,6 +294,7 @@ LoadedConfig load_config(const ConfigRequest& request, const std::vector<Compone
   // translation.
   config::apply_sets(tree, request.sets, true, report);
   config::translate_runtime(tree, request, report);
+  config::name_default_listener(tree, request.sets, report);
   config::apply_sets(tree, request.sets, false, report);
   config::substitute(tree, "", report);
 

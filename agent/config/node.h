@@ -90,6 +90,9 @@ Node read_files(const ConfigRequest& request, std::vector<std::string>& files, R
 /// `a.b."c.d"` in parts; empty when it is not one.
 std::vector<std::string> split_key(std::string_view key);
 
+/// Where no file names a listener, `--set listen.local.mode=0666` means the one that is there then: it is
+/// written into the tree.
+void name_default_listener(Node& tree, const std::vector<std::string>& sets, Report& report);
 /// Applies the --set of a request whose key is under `runtime` (`runtime` true), or all others.
 void apply_sets(Node& tree, const std::vector<std::string>& sets, bool runtime, Report& report);
 

@@ -191,6 +191,7 @@ Settings Section::settings(const OptionTable& table) {
     if (const std::string_view group = option_group(option); !group.empty()) {
       OptionTable own;
       for (; i < table.size() && option_group(table[i]) == group; ++i) {
+        in_groups_.push_back(table[i].name);
         own.push_back(table[i]);
         own.back().name.remove_prefix(group.size() + 1);
       }
@@ -220,13 +221,21 @@ Settings Section::settings(const OptionTable& table) {
 
 void Section::finish() {
   if (!node_) return;
+  const auto meant = [this](const std::string& key) {
+    if (const std::string_view near = did_you_mean(key, known_); !near.empty()) return near;
+    std::vector<std::string_view> words;
+    for (std::string_view name : in_groups_) words.push_back(name.substr(name.rfind('.') + 1));
+    auto at = std::ranges::find(words, key);
+    if (at == words.end()) at = std::ranges::find(words, did_you_mean(key, words));
+    return at == words.end() ? std::string_view() : in_groups_[size_t(at - words.begin())];
+  };
   for (const Entry& entry : node_->entries) {
     if (std::find(known_.begin(), known_.end(), entry.key) != known_.end()) continue;
     const std::string path = path_of(entry.value, path_, entry.key);
     if (is_future(future_where_, entry.key))
       report_.error(entry.where, path, "is not in this build yet: leave it out");
     else
-      report_.error(entry.where, path, "is not known here", did_you_mean(entry.key, known_));
+      report_.error(entry.where, path, "is not known here", meant(entry.key));
   }
 }
 

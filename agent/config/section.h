@@ -35,6 +35,7 @@ class Section {
   std::string future_where_;
   Report& report_;
   std::vector<std::string_view> known_;
+  std::vector<std::string_view> in_groups_;  ///< `rotate.max_bytes`
 };
 
 /// One value by its option; empty after a mistake, which has been reported. `future` as in is_future().

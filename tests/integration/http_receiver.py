@@ -252,7 +252,7 @@ class Receiver:
 class ForwardTest(harness.AgentTest):
     """Agents that forward the log stream to a receiver, with small timeouts."""
 
-    OPTIONS = ("timeout: 300ms, connect_timeout: 1s, backoff: {min: 10ms, max: 50ms}, misconfigured_retry: 50ms, "
+    OPTIONS = ("timeout: 20s, connect_timeout: 1s, backoff: {min: 10ms, max: 50ms}, misconfigured_retry: 50ms, "
                "batch: {records: 500, linger: 5ms}")
 
     def receiver(self, *args, **kwargs):

@@ -244,6 +244,14 @@ class Usage(harness.AgentTest):
         for command in ("agent", "check", "reload", "status", "tail", "send"):
             self.assertIn(command, done.stdout)
 
+    def test_a_misspelt_word_is_answered_with_the_right_one(self):
+        for args, said in ((["tial"], "'tail'"), (["tail", "--no-folow"], "'--no-follow'"), (["send", "--ak=durable"], "'--ack'"),
+                           (["status", "--outputt", "json"], "'--output'"), (["config", "explan", "journal"], "'explain'"), (["--verson"], "'--version'")):
+            with self.subTest(args=args):
+                done = self.weir(*args)
+                self.assertEqual(done.returncode, 64)
+                self.assertIn("did you mean " + said, done.stderr)
+
     def test_usage_errors_are_64_and_say_so_on_stderr(self):
         for args in (["frobnicate"], ["status", "--frob"], ["tail", "nostream", "--no-follow"], ["tail", "-n", "many"], ["status", "-o", "xml"],
                      ["agent", "--tracing", "perhaps"], ["reload", "extra", "words"]):
@@ -313,6 +321,12 @@ class Http(harness.AgentTest):
             data += [line[5:].strip()] if line.startswith("data:") else []
         connection.close()
         self.assertEqual(data, [log("one"), log("two")])
+
+    def test_who_names_the_socket_for_records_is_told_of_the_other_one(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        done = self.weir("top", "--once", "--control", self.path("in.sock"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("is it the socket for records? There is %s beside it" % agent.control, done.stderr)
 
     def test_garbage_on_the_control_socket_harms_nobody(self):
         agent = self.start(harness.ALL_TO_FILE)

@@ -83,7 +83,7 @@ class Package(harness.AgentTest):
         quiet = {"stdout": subprocess.DEVNULL, "check": True}
         subprocess.run(["cmake", "-S", self.path("app"), "-B", self.path("app/b"), "-DCMAKE_PREFIX_PATH=" + prefix], **quiet)
         subprocess.run(["cmake", "--build", self.path("app/b")], **quiet)
-        flags = subprocess.run(["pkg-config", "--define-variable=prefix=" + prefix, "--cflags", "--libs", "weir"],
+        flags = subprocess.run(["pkg-config", "--cflags", "--libs", "weir"],
                                env=dict(os.environ, PKG_CONFIG_PATH=pc), stdout=subprocess.PIPE, check=True).stdout.decode().split()
         subprocess.run(["c++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wno-variadic-macros",
                         self.path("app/main.cpp"), "-o", self.path("app/other")] + flags, **quiet)

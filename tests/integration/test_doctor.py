@@ -127,6 +127,17 @@ class WithoutAgent(DoctorTest):
             self.write_config("journal: {type: disk, max_bytes: 1024GiB}\n" + harness.ALL_TO_FILE)
             self.finds_only("journal.space", "warn", "1.0 TiB may be needed")
 
+    def test_room_for_a_file_and_the_rotated_ones_beside_it(self):
+        for options, room in (("rotate: {max_bytes: 1MiB, keep: 4}", "at most 5.0 MiB more"), ("rotate: {max_bytes: 1MiB, keep: 4, keep_bytes: 2MiB}", "at most 3.0 MiB more"),
+                              ("rotate: {max_bytes: 1MiB}", "at most 1.0 MiB more"), ("mode: 0640", "free at")):
+            with self.subTest(options=options):
+                self.write_config('sinks: {out: {type: file, path: "@/out.jsonl", %s}}\nstreams: {log: {sinks: [out]}}\n' % options)
+                self.finds("sinks.out", "ok", room)
+        self.write("out.jsonl", "x" * 1000)
+        self.write("out.jsonl.20260101T000000Z.1", "x" * (2 << 20))
+        self.write_config('sinks: {out: {type: file, path: "@/out.jsonl", rotate: {max_bytes: 1MiB, keep: 4}}}\nstreams: {log: {sinks: [out]}}\n')
+        self.finds("sinks.out", "ok", "at most 3.0 MiB more")
+
     def test_outputs(self):
         self.write_config(harness.ALL_TO_FILE)
         path = self.path("out.jsonl")

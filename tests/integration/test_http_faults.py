@@ -9,6 +9,9 @@ import harness
 from http_receiver import ForwardTest, answer, endless, good, lines_of, lost_answer, raw, stall
 
 
+SOON = "timeout: 1s"  # for what is about waiting too long; all others wait for a busy machine, too
+
+
 def reset(peer, _=None):
     peer.reset()
     return False
@@ -79,13 +82,13 @@ class Faults(ForwardTest):
         self.check(half_close, says="closed before an answer came")
 
     def test_stalls_instead_of_an_answer(self):
-        self.check(stall(), says="waiting for an answer took longer than timeout")
+        self.check(stall(), options=SOON, says="waiting for an answer took longer than timeout")
 
     def test_stalls_in_the_headers(self):
-        self.check(stall(b"HTTP/1.1 200 OK\r\nContent-Le"), says="reading the answer took longer than timeout")
+        self.check(stall(b"HTTP/1.1 200 OK\r\nContent-Le"), options=SOON, says="reading the answer took longer than timeout")
 
     def test_stalls_in_the_body(self):
-        self.check(stall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"), says="reading the answer took longer")
+        self.check(stall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"), options=SOON, says="reading the answer took longer")
 
     def test_stalls_while_the_request_is_sent(self):
         big = [harness.log("x" * 200_000, n=n) for n in range(40)]
@@ -97,7 +100,7 @@ class Faults(ForwardTest):
         receiver = self.receiver(at_connect=[take_nothing])
         receiver.stop_reading = threading.Event()
         self.addCleanup(receiver.stop_reading.set)
-        agent = self.forward(receiver, "batch: {bytes: 8MiB, linger: 200ms}")
+        agent = self.forward(receiver, SOON + ", batch: {bytes: 8MiB, linger: 200ms}")
         self.send_and_check(agent, receiver, big)
         self.assertEqual(receiver.records(), big)
         self.assertIn("sending the request took longer than timeout", agent.sink("fwd")["last_error"])
@@ -120,7 +123,7 @@ class Faults(ForwardTest):
             with contextlib.suppress(OSError):
                 peer.answer("200 OK")
             return False
-        receiver = self.check(late, late, says="waiting for an answer took longer")
+        receiver = self.check(late, late, options=SOON, says="waiting for an answer took longer")
         self.assertEqual(len(receiver.taken), 2)
 
     def test_an_answer_too_many_is_not_the_next_ones(self):
@@ -167,12 +170,12 @@ class Faults(ForwardTest):
                     start = harness.time.monotonic()
                     code, _, body = agent.http("POST", "/v1/reload", {})
                     self.assertEqual(code, 200, body)
-                    self.assertLess(harness.time.monotonic() - start, 2)
+                    self.assertLess(harness.time.monotonic() - start, 20)
                 harness.assert_conserved(self, agent.status())
                 start = harness.time.monotonic()
                 agent.signal(signal.SIGTERM)
                 self.assertEqual(agent.wait_exit(), 1)  # drain_timeout, then it says what stays behind
-                self.assertLess(harness.time.monotonic() - start, 2)
+                self.assertLess(harness.time.monotonic() - start, 20)
                 self.assertIn("3 records stay behind", agent.stderr())
 
     def test_the_stop_waits_for_no_connection_either(self):
@@ -189,7 +192,7 @@ class Faults(ForwardTest):
                 start = harness.time.monotonic()
                 agent.signal(signal.SIGTERM)
                 self.assertEqual(agent.wait_exit(), 1)
-                self.assertLess(harness.time.monotonic() - start, 2)
+                self.assertLess(harness.time.monotonic() - start, 20)
 
     def test_connecting_has_a_limit_and_a_silent_address_costs_no_more(self):
         hole = self.black_hole()

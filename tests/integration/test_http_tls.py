@@ -153,7 +153,7 @@ class Tls(TlsTest):
 
     def test_stalls_after_the_handshake(self):
         receiver = self.receiver(tls=self.good_tls(), script=[stall(), stall(b"HTTP/1.1 200 OK\r\n")])
-        self.check_good(receiver, self.tls())
+        self.check_good(receiver, self.tls() + ", timeout: 1s")
 
     def test_plain_text_on_the_other_side(self):
         def plain(peer):

@@ -85,8 +85,8 @@ static void handle(const struct order* order) {
 
 int main(void) {
   const weir_arg shop = weir_text("shop", "north");
-  const struct order good = {"o-1", "4bf92f3577b34da6a3ce929d0e0e4736", "gauge", 3};
-  const struct order bad = {"o-2", "4bf92f3577b34da6a3ce929d0e0e4737", "unknown", 1};
+  const struct order good = {"o-1", "8d3c1b7a20f94e5f9c60aa5d71e24736", "gauge", 3};
+  const struct order bad = {"o-2", "8d3c1b7a20f94e5f9c60aa5d71e24737", "unknown", 1};
   weir_configure("orders", NULL, NULL);
   handled = weir_counter_new("orders.handled", "1", &shop, 1);
   total = weir_histogram_new("orders.total", "EUR", NULL, 0);

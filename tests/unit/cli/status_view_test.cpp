@@ -77,6 +77,24 @@ TEST_CASE("the view has everything, with rates, within 80 columns") {
   for (std::string line; std::getline(lines, line);) CHECK(display_width(line) <= 80);
 }
 
+TEST_CASE("an error is shown whole: its end says what to do") {
+  json now = snapshot(5);
+  const std::string error =
+      "POST https://collector.example:4318/v1/logs: answered 401 Unauthorized; is the token of " +
+      std::string(60, 'x') + " right? Give another in auth.bearer";
+  now["sinks"]["archive_of_everything"]["last_error"] = error;
+  now["last_reload"] = {
+      {"time", "2026-01-02T03:04:05Z"},
+      {"result", "refused"},
+      {"errors",
+       {{{"file", "a.yaml"}, {"line", 3}, {"col", 1}, {"path", ""}, {"message", error}},
+        {{"file", "a.yaml"}, {"line", 4}, {"col", 2}, {"path", "listen.x"}, {"message", "bad"}}}}};
+  const std::string view = status_view(now, now, 1, false);
+  CAPTURE(view);
+  CHECK(contains(view, "last error: " + error));
+  CHECK(contains(view, "    a.yaml:3:1: " + error + "\n    a.yaml:4:2: listen.x: bad\n"));
+}
+
 TEST_CASE("records that are not accounted for are said aloud") {
   json now = snapshot(5);
   now["conservation_error"] = 3;

@@ -29,7 +29,11 @@ TEST_CASE("an empty file names nothing, and everything not named has its default
   CHECK(stream(config, Stream::trace).context_diff == ContextDiffOptions{});
   CHECK_FALSE(stream(config, Stream::log).context_diff.has_value());
   CHECK(config.files == Lines{w.root() + "/weir.yaml"});
-  CHECK(config.notes.empty());
+  CHECK(joined(w.notes(config)) ==
+        "weir.yaml:1:1: sinks: none is named: `weir tail` shows records, and they are kept nowhere. Write "
+        "sinks: {} "
+        "if that is meant\n");
+  CHECK(w.good("sinks: {}").notes.empty());
 }
 
 TEST_CASE("a file of comments, or of sections without a value, names nothing either") {
@@ -124,6 +128,20 @@ TEST_CASE("the control socket lies beside the first unix listener, whatever stan
         "/p/control.sock");
   CHECK(w.good("listen: {n: {type: tcp, bind: 'a:1'}}").control_path == "/tmp/control.sock");
   CHECK(w.good("control: {path: /c.sock}").control_path == "/c.sock");
+}
+
+TEST_CASE("--set of the listener that is there when no file names one") {
+  Workspace w;
+  w.set("WEIR_SOCKET", "/tmp/some/where.sock");
+  const Config moded = w.good("", {.sets = {"listen.local.mode=0666"}});
+  REQUIRE(moded.listen.size() == 1);
+  CHECK(moded.listen[0].type == "unix");
+  CHECK(moded.listen[0].settings.text("path") == "/tmp/some/where.sock");
+  CHECK(w.good("", {.sets = {"listen.local.path=/tmp/other.sock"}}).control_path == "/tmp/control.sock");
+  CHECK(w.good("", {.sets = {"listen.local.bind=127.0.0.1:0", "listen.local.type=tcp"}}).listen[0].type ==
+        "tcp");
+  CHECK(w.load_text("listen: {n: {type: tcp, bind: '127.0.0.1:1'}}", {.sets = {"listen.local.mode=0666"}})
+            .errors.size() == 1);
 }
 
 TEST_CASE("notes: a sink nobody names, a whitelist that is not read, one that keeps nothing, no listener") {

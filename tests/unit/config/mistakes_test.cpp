@@ -3,6 +3,23 @@
 using namespace weir;
 using namespace weir::test;
 
+TEST_CASE("an option that belongs into a group is told which") {
+  Workspace w;
+  w.use(
+      {{.name = "file",
+        .aliases = {},
+        .sentence = "A file.",
+        .options = {{.name = "path", .type = OptionType::path, .sentence = "Where to.", .required = true},
+                    {.name = "rotate.max_bytes", .default_text = "", .sentence = "Bytes.", .nullable = true},
+                    {.name = "rotate.keep", .default_text = "", .sentence = "Files.", .nullable = true}}}});
+  const std::string said = joined(
+      w.mistakes("sinks: {a: {type: file, path: /a, max_bytes: 1, kepe: 2}}\nstreams: {log: {sinks: [a]}}"));
+  CAPTURE(said);
+  CHECK(said.find("sinks.a.max_bytes: is not known here (did you mean rotate.max_bytes?)") !=
+        std::string::npos);
+  CHECK(said.find("sinks.a.kepe: is not known here (did you mean rotate.keep?)") != std::string::npos);
+}
+
 TEST_CASE("all mistakes of a file are found at once, each at its line and column, in order") {
   Workspace w;
   const auto found = w.mistakes(R"(listne:

@@ -68,6 +68,7 @@ runtime:
   strict: true
   tracing: {}
   pipeline: [a, b]
+sinks: {}
 )");
   CHECK(config.log.text("level") == "warn");
   CHECK(joined(w.notes(config)) ==

@@ -37,7 +37,7 @@ TEST_CASE("a secret is printed as the one reference it came from, else not at al
 TEST_CASE("an empty group of options is noted: tls: {} is no TLS") {
   test::TempDir dir;
   const std::string file = dir / "t.yaml";
-  std::ofstream(file) << "listen: {n: {type: tcp, bind: '127.0.0.1:0', tls: {}}}\n";
+  std::ofstream(file) << "listen: {n: {type: tcp, bind: '127.0.0.1:0', tls: {}}}\nsinks: {}\n";
   const auto loaded = load_config({.files = {file}}, listener_component_types(), sink_component_types());
   REQUIRE(loaded.config);
   REQUIRE(loaded.config->notes.size() == 1);

@@ -25,6 +25,7 @@ TEST_CASE("values of set are text, and what stands there without quotes as JSON 
       plus: +1
       dot: 1.
       is: yes
+sinks: {}
 )");
   CHECK(stream(config, Stream::log).set.entries == Entries{{"service", "\"orders\""},
                                                            {"attributes.host", "\"5\""},
@@ -100,6 +101,7 @@ TEST_CASE("rules that change nothing are noted") {
     redact: {keys: []}
     sample: {ratio: 1}
   trace: {redact: {keys: [user.ssn], paths: [attributes]}}
+sinks: {}
 )");
   CHECK(
       joined(w.notes(config)) ==
