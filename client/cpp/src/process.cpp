@@ -16,6 +16,7 @@ namespace weir::detail {
 
 __thread Thread thread __attribute__((tls_model("initial-exec")));
 Process process;
+SpanShapes span_shapes;
 
 namespace {
 

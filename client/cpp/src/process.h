@@ -52,9 +52,6 @@ struct Process {
   pthread_mutex_t rings_lock = PTHREAD_MUTEX_INITIALIZER;
   pthread_key_t key = 0;
   Arena arena;
-  SpanShape shapes[kShapesMax]{};  ///< by hash. Written under arena_lock, read by all
-  ArgName shape_keys[kShapeKeysMax]{};
-  size_t shape_keys_used = 0;
   ring::ClockKind clock = ring::ClockKind::realtime;
   std::atomic<int> doorbell{-1}, wake{-1};
   std::atomic<Ring*> rings{nullptr};
@@ -67,6 +64,15 @@ struct Process {
   Shared shared;
 };
 extern Process process;
+
+/// Written under Process::arena_lock, read by all. All zeros at first: it takes no place in the program's
+/// file.
+struct SpanShapes {
+  SpanShape all[kShapesMax];  ///< by hash
+  ArgName keys[kShapeKeysMax];
+  size_t keys_used;
+};
+extern SpanShapes span_shapes;
 
 class Lock {
  public:

@@ -73,7 +73,7 @@ struct WantedShape {
 SpanShape* find_shape(const WantedShape& wanted) {
   const uint64_t hash = wanted.hash();
   for (size_t i = 0; i < kShapesMax; ++i) {
-    SpanShape& s = process.shapes[(hash + i) & (kShapesMax - 1)];
+    SpanShape& s = span_shapes.all[(hash + i) & (kShapesMax - 1)];
     if (s.site.load(std::memory_order_acquire) == 0 || wanted.is(s)) return &s;
   }
   return nullptr;
@@ -85,15 +85,15 @@ const SpanShape* shape_of(const WantedShape& wanted) {
   const Lock lock(process.arena_lock);
   SpanShape* const s = find_shape(wanted);
   if (!s || s->site.load(std::memory_order_relaxed)) return s;
-  if (process.shape_keys_used + wanted.count + 1 > kShapeKeysMax) return nullptr;
+  if (span_shapes.keys_used + wanted.count + 1 > kShapeKeysMax) return nullptr;
   char where[512];
   std::snprintf(where, sizeof where, "%s:%d", wanted.file, wanted.line);
   const uint32_t id =
       add_site(process.arena, {ring::RecordKind::span, ring::Level::info, wanted.name, "", where},
                wanted.keys, wanted.count);
   if (id == kNoSite) return nullptr;
-  ArgName* const keys = process.shape_keys + process.shape_keys_used;
-  process.shape_keys_used += wanted.count + 1;
+  ArgName* const keys = span_shapes.keys + span_shapes.keys_used;
+  span_shapes.keys_used += wanted.count + 1;
   for (size_t i = 0; i < wanted.count; ++i) keys[i] = wanted.keys[i];
   keys[wanted.count] = kNoKey;
   s->keys_count = uint32_t(wanted.count);
