@@ -139,7 +139,8 @@ enum RingCode : uint16_t {
   kNoDescriptor = 2,  ///< it came without one
   kBadMemory = 3,     ///< seals, size, magic, version, capacity
   kBadOrder = 4,      ///< a ring before the arena, or an arena or doorbell twice
-  kTooMany = 5,   ///< rings of this connection, of the agent, or memory of this user (limits.per_uid.memory)
+  kTooMany = 5,   ///< rings of this connection, of the agent, memory of this user (limits.per_uid.memory), or
+                  ///< descriptors of the agent
   kBadClock = 6,  ///< ClockKind::tsc, and this machine's counter is no clock
 };
 

@@ -19,6 +19,7 @@ IoStep Descriptors::read_some(int socket, std::span<char> into) {
   while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return {IoStep::Kind::want_read, 0, {}};
   if (n < 0) return {IoStep::Kind::failed, 0, std::strerror(errno)};
+  bool any = false;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -26,9 +27,12 @@ IoStep Descriptors::read_some(int socket, std::span<char> into) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
       ring::Descriptor descriptor(fd);
+      any = true;
       if (i == 0 && waiting_.size() < kWaitingMax) waiting_.push_back(std::move(descriptor));
     }
   }
+  if (!any && (message.msg_flags & MSG_CTRUNC) && waiting_.size() < kWaitingMax)
+    waiting_.emplace_back(ring::Descriptor::kLost);
   if (n == 0) return {IoStep::Kind::closed, 0, {}};
   return {IoStep::Kind::done, size_t(n), {}};
 }

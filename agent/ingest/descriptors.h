@@ -14,7 +14,7 @@ class Descriptors {
   static constexpr size_t kWaitingMax = 4;
   /// As ByteStream::read_some().
   IoStep read_some(int socket, std::span<char> into);
-  /// The one that came first; holds -1 when none waits.
+  /// The one that came first, or Descriptor::kLost in its place; holds -1 when none waits.
   ring::Descriptor take();
 
  private:

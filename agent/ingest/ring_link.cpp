@@ -45,6 +45,7 @@ void RingLink::attach(std::string_view payload, const Replies& replies, std::str
   replies.ring(out, what, ring_id, attached.code, attached.text);
   if (attached.code == ring::kAttached) return;
   ++producer_.stats->ring_refusals;
+  if (attached.follows) return;
   log::sampled(log::Level::warn, "ring_attach", "{}: a ring is refused: {}", producer_.peer.address,
                attached.text);
   if (attached.code != ring::kTooMany && attached.code != ring::kBadClock) on_violation_("it is no ring");
@@ -58,11 +59,26 @@ void RingLink::make_set() {
   sweeper_->tools().transcoder.set_line_bytes_max(context_.buffer.record_bytes_max);
   set_ = std::make_shared<ring::RingSet>(handler_, producer_, sweeper_->tools());
   set_->on_violation = on_violation_;
-  set_->on_gone = [this](uint64_t ring_id) { context_.kept.forget(key_, KeptStore::ring_part(ring_id)); };
+  set_->on_gone = [this](uint64_t ring_id) {
+    count_memory(set_->bytes());
+    context_.kept.forget(key_, KeptStore::ring_part(ring_id));
+  };
   sweeper_->add(set_, on_change_);
 }
 
+/// A client sends its rings without waiting for what becomes of arena and doorbell; when one of these is
+/// refused it sends their records itself.
 ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
+  for (const ring::Attached* base : {&arena_refusal_, &doorbell_refusal_})
+    if (what == ring::kRing && base->code != ring::kAttached) return {base->code, base->text, true};
+  auto attached = attach_to_set(what, ring_id, std::move(fd));
+  if (attached.code == ring::kBadOrder) return attached;  // there is one
+  if (what == ring::kArena) arena_refusal_ = attached;
+  if (what == ring::kDoorbell) doorbell_refusal_ = attached;
+  return attached;
+}
+
+ring::Attached RingLink::attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
   if (!set_) make_set();
   uint64_t bytes_left = UINT64_MAX;
   if (share_) bytes_left = share_->aside.bytes_max - std::min(share_->aside.bytes_max, share_->aside.bytes);

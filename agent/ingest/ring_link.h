@@ -44,6 +44,7 @@ class RingLink {
 
  private:
   ring::Attached attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd);
+  ring::Attached attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor fd);
   void make_set();
   void keep(uint8_t what, uint64_t ring_id, int fd);
   std::string key_of(int arena) const;
@@ -59,6 +60,7 @@ class RingLink {
   Descriptors descriptors_;
   std::shared_ptr<RingSweeper> sweeper_;
   std::shared_ptr<ring::RingSet> set_;
+  ring::Attached arena_refusal_, doorbell_refusal_;  ///< kAttached: none
   std::string key_;
   bool adopting_ = false;
   uint64_t counted_ = 0;  // in share_

@@ -52,6 +52,7 @@ const char* Ring::read_place() {
   if (tail > head || head - tail > capacity() || tail % kAlign != 0 || head % kAlign != 0)
     return "its place makes no sense: it does not lie within what is committed";
   index_ = head_ = old_head_ = tail_ = noted_ = tail;
+  header_->tail.store(tail, std::memory_order_release);  // that agent may have died before it did
   return nullptr;
 }
 

@@ -9,6 +9,8 @@ namespace weir::ring {
 namespace {
 
 constexpr size_t kRawBytesMax = 64 << 10;  // of what FrameHandler::on_bad_frame is shown
+constexpr const char* kNoMemoryLeft =
+    "this user has as much memory as limits.per_uid.memory allows; raise it, or use fewer or smaller rings";
 
 }  // namespace
 
@@ -30,6 +32,8 @@ void RingSet::close() {
 Attached RingSet::attach(uint8_t what, uint64_t ring_id, int fd, uint64_t bytes_left) {
   if (what < kArena || what > kRing || (what == kRing) != (ring_id != 0))
     return {kBadFrame, "u8 RingWhat, u64 ring_id (0 but for rings)"};
+  if (fd == Descriptor::kLost)
+    return {kTooMany, "the agent has no descriptors left: raise LimitNOFILE or `ulimit -n`"};
   if (fd < 0) return {kNoDescriptor, "no descriptor came with it (SCM_RIGHTS)"};
   if (what == kArena) return attach_arena(fd, bytes_left);
   if (what == kRing) return attach_ring(fd, ring_id, bytes_left);
@@ -42,7 +46,7 @@ Attached RingSet::attach_arena(int fd, uint64_t bytes_left) {
   if (arena_) return {kBadOrder, "an arena is attached already"};
   auto arena = Arena::attach(fd, owner_.service);
   if (!arena) return {kBadMemory, arena.error().message};
-  if ((*arena)->capacity() > bytes_left) return {kTooMany, "this user has as much memory as it may"};
+  if ((*arena)->capacity() > bytes_left) return {kTooMany, kNoMemoryLeft};
   arena_ = std::move(*arena);
   bytes_ += arena_->capacity();
   return {};
@@ -50,14 +54,17 @@ Attached RingSet::attach_arena(int fd, uint64_t bytes_left) {
 
 Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
   if (!arena_) return {kBadOrder, "the arena comes first"};
-  if (rings_.size() >= kRingsMax || tools_.rings >= kAllRingsMax)
-    return {kTooMany, "as many rings as there may be are attached"};
+  if (rings_.size() >= kRingsMax)
+    return {kTooMany, fmt::format("a connection has at most {} rings, one for each thread", kRingsMax)};
+  if (tools_.rings >= kAllRingsMax)
+    return {kTooMany,
+            fmt::format("all processes together have {} rings, as many as there may be", kAllRingsMax)};
   auto attached = Ring::attach(fd, ring_id);
   if (!attached) return {kBadMemory, attached.error().message};
   Ring& ring = **attached;
   if (ring.clock() == ClockKind::tsc && !RingClock::has_tsc())
     return {kBadClock, "this machine's time stamp counter is no clock: use ClockKind::realtime"};
-  if (ring.capacity() > bytes_left) return {kTooMany, "this user has as much memory as it may"};
+  if (ring.capacity() > bytes_left) return {kTooMany, kNoMemoryLeft};
 
   char name[32];
   std::snprintf(name, sizeof name, "/%016llx", static_cast<unsigned long long>(ring_id));
@@ -211,6 +218,7 @@ void RingSet::finish() {
   finishing_ = true;
   for (auto& ring : rings_) {
     if (const char* wrong = ring->look()) violation(*ring, wrong);
+    count_dropped(*ring);  // there may be no more sweep
     ring->end_here();
   }
 }

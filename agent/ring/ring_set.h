@@ -26,6 +26,7 @@ struct RingTools {
 struct Attached {
   RingCode code = kAttached;
   std::string text;
+  bool follows = false;  ///< a refusal that is the consequence of one before
 };
 
 struct Swept {
@@ -49,8 +50,8 @@ class RingSet {
   RingSet(const RingSet&) = delete;
   RingSet& operator=(const RingSet&) = delete;
 
-  /// `fd`: -1, none came. Does not keep it; what is to be done with a doorbell is the caller's affair.
-  /// `bytes_left`: how much memory may still be attached.
+  /// `fd`: -1, none came; Descriptor::kLost, see there. Does not keep it; what is to be done with a doorbell
+  /// is the caller's affair. `bytes_left`: how much memory may still be attached.
   Attached attach(uint8_t what, uint64_t ring_id, int fd, uint64_t bytes_left);
 
   /// Has nothing changed since the last sweep, which found nothing?

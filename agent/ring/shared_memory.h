@@ -7,9 +7,10 @@
 
 namespace weir::ring {
 
-/// A file descriptor of ours.
+/// A file descriptor of ours; negative: none.
 class Descriptor {
  public:
+  static constexpr int kLost = -2;  ///< one was sent, and this process had no room for it
   explicit Descriptor(int fd = -1) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(other.release()) {}
   Descriptor& operator=(Descriptor&& other) noexcept {

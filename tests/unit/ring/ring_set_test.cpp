@@ -3,10 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
-#include <map>
 #include <random>
 #include <thread>
 
+#include "tests/support/ring_handler.h"
 #include "tests/support/ring_memory.h"
 
 namespace weir::ring {
@@ -15,49 +15,7 @@ namespace {
 using test::ClientArena;
 using test::ClientRing;
 using test::raw;
-
-/// Takes everything; the journal is as far as the test says.
-struct Handler final : FrameHandler {
-  std::vector<std::string> lines;
-  std::vector<Reason> bad;
-  std::map<std::string, std::shared_ptr<ClientState>> clients;
-  uint64_t mark = 0, reached = UINT64_MAX, turns = 0;
-  Intake turn_answer = Intake::taken;
-  Intake on_frame(Producer& p, std::string_view line) override {
-    lines.emplace_back(line);
-    ++p.next_seq;
-    return Intake::taken;
-  }
-  Intake on_last_frame(Producer&, std::string_view) override { return Intake::taken; }
-  void on_bad_frame(Producer& p, Reason reason, std::string_view, uint64_t) override {
-    bad.push_back(reason);
-    ++p.next_seq;
-  }
-  Intake on_turn_end(Producer& p) override {
-    ++turns, ++mark;
-    p.client->last_seq = p.next_seq - 1;
-    return turn_answer;
-  }
-  uint64_t journal_mark() const override { return mark; }
-  bool has_reached(uint64_t m, AckLevel) const override { return m <= reached; }
-  AckLevel level_max() const override { return AckLevel::durable; }
-  bool is_secured(uint64_t) const override { return true; }
-  Result<Welcome> on_hello(Producer& p, Hello hello) override {
-    auto& client = clients[hello.client_id];
-    if (!client) client = std::make_shared<ClientState>();
-    if (client->taken_over) client->taken_over();
-    client->taken_over = std::move(hello.taken_over);
-    client->owner = &p;
-    p.client = client;
-    p.next_seq = *hello.next_seq;
-    return Welcome{client->last_seq, hello.level};
-  }
-  void on_jump(Producer&, uint64_t) override {}
-  void on_close(Producer& p) override {
-    if (p.client->owner == &p) p.client->taken_over = nullptr, p.client->owner = nullptr;
-  }
-  std::string policy() const override { return "{}"; }
-};
+using Handler = test::RingHandler;
 
 struct Bench {
   Bench() {
@@ -187,6 +145,29 @@ TEST_CASE("at the end what is committed then is taken, and no more") {
   b.set.publish();
   CHECK(b.set.finished());
   CHECK(b.numbers() == std::vector<uint64_t>{1});
+}
+
+TEST_CASE("what is dropped last is counted at the end, without another sweep") {
+  Bench b;
+  ClientRing ring(1);
+  REQUIRE(b.attach(ring).code == kAttached);
+  b.set.sweep();
+  ring.header().dropped = 3;  // of records that no ring has room for: its head stays where it is
+  b.set.finish();
+  CHECK(b.set.finished());
+  CHECK(b.owner.stats->ring_dropped == 3);
+  CHECK(b.owner.client->dropped == 3);
+}
+
+TEST_CASE("a place that was stored by an agent which died before it stored the tail gives the room free") {
+  Bench b;
+  ClientRing ring(1);
+  for (uint64_t n = 0; n < 10; ++n) b.write(ring, n, n);
+  ring.header().places[1].tail = ring.header().head.load();
+  ring.header().places[1].records = 10;
+  ring.header().places_done = 1;
+  REQUIRE(b.attach(ring).code == kAttached);
+  CHECK(ring.header().tail == ring.header().head);
 }
 
 TEST_CASE("lengths and heads that cannot be are violations, and what is there is skipped") {

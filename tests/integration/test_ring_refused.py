@@ -1,0 +1,50 @@
+"""Rings that the agent refuses for want of room: nothing is lost, nobody is punished, and it is said what to do."""
+import os
+import resource
+import unittest
+
+import cpp_client
+import frames
+import harness
+import rings
+
+TOO_MANY = 5
+LITTLE_MEMORY = harness.ALL_TO_FILE + "limits: {per_uid: {memory: 512KiB}}\n"  # an arena takes twice that
+
+
+class Refused(harness.AgentTest):
+    @unittest.skipUnless(os.access(cpp_client.DRIVER, os.X_OK), "no native client at " + cpp_client.DRIVER)
+    def test_a_program_with_many_threads_goes_on_with_frames(self):
+        """Its rings were on their way when the arena was refused."""
+        driver = cpp_client.Driver(self, "unix:" + self.path("in.sock"))
+        driver.do("threads 8 500")
+        agent = self.start(LITTLE_MEMORY)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        stats = driver.stats()
+        self.assertEqual((stats["transport"], stats["connections"], stats["dropped"]), ("frames", 1, 0))
+        agent.wait_delivered("out", 4000)
+        self.assertEqual(agent.source()["rings"]["violations"], 0)
+        self.assertGreaterEqual(agent.source()["rings"]["refused"], 1)
+        self.assertRegex(agent.stderr(), r"unix:uid=%d,pid=%d: a ring is refused: .*limits\.per_uid\.memory allows; raise it" % (
+            os.getuid(), driver.proc.pid))
+        driver.end()
+
+    def test_an_agent_without_descriptors_left_breaks_no_connection(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        p = rings.connect(agent)
+        self.addCleanup(p.disconnect)
+        ring, site = p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
+        before = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        for n in range(4):
+            text = p.attach(rings.RING_FRAME, n + 1, rings.Ring(ring_id=n + 1).fd, TOO_MANY)
+            self.assertEqual(text, "the agent has no descriptors left: raise LimitNOFILE or `ulimit -n`")
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, before)
+        p.attach(rings.RING_FRAME, 1, rings.Ring(ring_id=1).fd)
+        ring.log(site, 7)
+        agent.wait_delivered("out", 1)
+        frames.connect(agent).sock.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
