@@ -38,6 +38,7 @@ struct RingHeader {
   uint64_t ring_id;       ///< random, not 0: the ring's records are numbered under it
   uint32_t tid;           ///< of the thread, a hint
   ClockKind clock;
+  uint64_t number;                          ///< of its process's rings, from 1 on; 0: not told
   alignas(128) std::atomic<uint64_t> head;  ///< client: bytes ever committed. A release store commits.
   /// Agent: bytes ever taken over for good; the client may write up to tail + capacity.
   alignas(128) std::atomic<uint64_t> tail;
@@ -55,6 +56,8 @@ struct ArenaHeader {
   uint64_t capacity;      ///< bytes of entries behind the header
   uint32_t pid;
   uint32_t reserved;
+  /// Client: the highest number of a ring there is, stored before that ring's first record is committed.
+  std::atomic<uint64_t> rings;
   alignas(128) std::atomic<uint64_t> used;  ///< client: bytes of whole entries. A release store publishes.
   /// Agent: 1: it sleeps deeply; who commits a record then writes to the doorbell (an eventfd).
   alignas(128) std::atomic<uint32_t> napping;

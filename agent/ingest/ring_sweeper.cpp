@@ -149,6 +149,7 @@ bool RingSweeper::sweep_all(int64_t& next_ns) {
 
 /// True: it stopped before everything was through.
 bool RingSweeper::sweep_one(Watched& w, int64_t now_ns) {
+  if (w.set->awaits_ring(now_ns)) return false;
   const ring::Swept swept = w.set->sweep();
   gate_.set(swept.intake);
   if (!gate_.is_open()) return false;  // what waits has no mark yet

@@ -50,6 +50,7 @@ class Arena {
   bool string(uint32_t id, std::string_view& out);
   /// Why nothing more of it is read; null: all is well. Said once.
   const char* take_fault() { return std::exchange(new_fault_, nullptr); }
+  uint64_t rings_made() const { return header_->rings.load(std::memory_order_acquire); }
   void set_napping(bool napping) { header_->napping.store(napping, std::memory_order_relaxed); }
   uint64_t capacity() const { return memory_.capacity(); }
   /// `,"service":"..."`, or nothing.

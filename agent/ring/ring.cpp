@@ -29,16 +29,17 @@ Result<std::unique_ptr<Ring>> Ring::attach(int fd, uint64_t ring_id) {
   if (header.ring_id != ring_id) return fail("its header names another ring_id than the frame");
   if (header.clock != ClockKind::realtime && header.clock != ClockKind::tsc)
     return fail("its clock is of an unknown kind");
-  std::unique_ptr<Ring> ring(new Ring(std::move(*memory), ring_id, header.clock));
+  std::unique_ptr<Ring> ring(new Ring(std::move(*memory), header));
   if (const char* wrong = ring->read_place()) return fail(wrong);
   return ring;
 }
 
-Ring::Ring(SharedMemory memory, uint64_t id, ClockKind clock)
+Ring::Ring(SharedMemory memory, const RingHeader& header)
     : memory_(std::move(memory)),
       header_(static_cast<RingHeader*>(memory_.header())),
-      id_(id),
-      clock_(clock) {}
+      id_(header.ring_id),
+      number_(header.number),
+      clock_(header.clock) {}
 
 /// Where an agent before this one has come to. A place that cannot be one: nothing tells where a record
 /// begins, so all that is there is skipped.

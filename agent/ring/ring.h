@@ -23,6 +23,7 @@ class Ring {
   ClockKind clock() const { return clock_; }
   uint64_t capacity() const { return memory_.capacity(); }
   uint64_t records() const { return records_; }
+  uint64_t number() const { return number_; }
 
   /// How far the client has come now. What had been committed at the look before is old: it is due whatever
   /// its clock says. Null: all is well; else what is wrong, and everything up to its head was skipped.
@@ -69,14 +70,14 @@ class Ring {
     uint64_t tail, records, mark;
   };
   static constexpr size_t kPlacesMax = 64;
-  Ring(SharedMemory memory, uint64_t id, ClockKind clock);
+  Ring(SharedMemory memory, const RingHeader& header);
   const char* read_place();
   const char* skip(const char* why);
   void store_place(const Place& place);
 
   SharedMemory memory_;
   RingHeader* const header_;
-  const uint64_t id_;
+  const uint64_t id_, number_;
   const ClockKind clock_;
   uint64_t index_ = 0;     // of the next record
   uint64_t head_ = 0;      // as last loaded and judged

@@ -84,6 +84,7 @@ Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
     return {kBadFrame, welcome.error().message + ": this ring belongs to another user"};
   ++tools_.rings, ++owner_.stats->rings, ++owner_.stats->rings_ever;
   bytes_ += ring.capacity();
+  newest_ = std::max(newest_, ring.number());
   rings_.push_back(std::move(*attached));
   return {};
 }
@@ -155,11 +156,27 @@ Intake RingSet::take(Ring& ring) {
   return Intake::taken;
 }
 
+/// Whose ring was made after the cut has written nothing before it.
+bool RingSet::awaits_ring(int64_t monotonic_ns) {
+  if (!arena_ || finishing_) return false;
+  if (awaited_ == 0) {
+    cut_ns_ = tools_.clock.now_ns();
+    const uint64_t made = arena_->rings_made();
+    if (made <= newest_) return false;
+    awaited_ = made, awaited_since_ns_ = monotonic_ns;
+  }
+  if (newest_ < awaited_ && monotonic_ns - awaited_since_ns_ < kRingAwaitedNs) return true;
+  newest_ = std::max(newest_, awaited_);
+  awaited_ = 0;
+  return false;
+}
+
 Swept RingSet::sweep() {
   Swept swept;
+  const std::optional<int64_t> cut = std::exchange(cut_ns_, std::nullopt);
   if (!arena_ || rings_.empty()) return swept;
   tools_.clock.refresh();
-  const int64_t cut_ns = tools_.clock.now_ns();
+  const int64_t cut_ns = cut ? *cut : tools_.clock.now_ns();
   look(cut_ns);
   size_t bytes = 0;
   while (!heap_.empty() && swept.intake == Intake::taken && !swept.more) {

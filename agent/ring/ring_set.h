@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,10 @@ class RingSet {
   bool is_quiet() const {
     return std::ranges::all_of(rings_, [](auto& ring) { return ring->is_quiet(); });
   }
+  /// A thread has made a ring that has not come yet: a sweep could take what other threads wrote after its
+  /// first records. True for kRingAwaitedNs at most. Before each sweep.
+  bool awaits_ring(int64_t monotonic_ns);
+  static constexpr int64_t kRingAwaitedNs = 20'000'000;
   /// At most kSweepBytesMax, and a record.
   Swept sweep();
   /// After each sweep that was taken, and when the journal has got on: tells clients what is safe.
@@ -108,6 +113,10 @@ class RingSet {
   std::vector<Next> heap_;
   bool has_doorbell_ = false, finishing_ = false;
   uint64_t bytes_ = 0;
+  uint64_t newest_ = 0;   // number of the newest ring that has come, or does not come
+  uint64_t awaited_ = 0;  // number of the one that is to come; 0: none
+  int64_t awaited_since_ns_ = 0;
+  std::optional<int64_t> cut_ns_;  // of the sweep that waits
 };
 
 }  // namespace weir::ring

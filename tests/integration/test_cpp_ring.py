@@ -112,6 +112,20 @@ class Rings(harness.AgentTest):
         self.assertEqual(cpp_client.numbers(agent), list(range(1, 101)))
         driver.end()
 
+    def test_what_threads_wrote_in_turns_before_the_agent_was_there_comes_in_order(self):
+        """All rings are handed over at once then: none is read before the last one is there."""
+        driver = self.driver()
+        driver.do("relay 12 2400")
+        agent = self.start(DISK)
+        agent.wait_delivered("out", 2400)
+        agent.stop()
+        driver.do("relay 12 2400")
+        agent = self.start(DISK)
+        self.assertEqual(driver.do("flush 20000"), "done")
+        self.all_delivered(agent)
+        self.assertEqual([r["attributes"]["i"] for r in agent.records()], 2 * list(range(2400)))
+        driver.end()
+
     def test_an_agent_that_is_restarted_gets_everything_once(self):
         agent = self.start(DISK)
         driver = self.driver()

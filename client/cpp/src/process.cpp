@@ -142,8 +142,14 @@ bool process_is_ready() {
 
 void list(Ring* made) {
   ++process.rings_count;
-  made->next = process.rings.load(std::memory_order_relaxed);
-  while (!process.rings.compare_exchange_weak(made->next, made, std::memory_order_acq_rel)) {
+  uint64_t number = 0;
+  made->next = process.rings.load(std::memory_order_acquire);
+  do {
+    made->header->number = number = made->next ? made->next->header->number + 1 : 1;
+  } while (!process.rings.compare_exchange_weak(made->next, made, std::memory_order_acq_rel));
+  std::atomic<uint64_t>& told = process.arena.header->rings;
+  uint64_t before = told.load(std::memory_order_relaxed);
+  while (before < number && !told.compare_exchange_weak(before, number, std::memory_order_acq_rel)) {
   }
 }
 

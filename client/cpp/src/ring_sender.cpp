@@ -71,8 +71,12 @@ void Connection::attach_new_rings() {
     base_attached_ = clear() && send_descriptor(ring::kDoorbell, 0, process_.doorbell);
     if (!base_attached_) return go_down(0);
   }
-  for (Ring* r = process_.rings.load(); r; r = r->next) {
-    if (r->state != Ring::State::fresh) continue;
+  std::vector<Ring*> fresh;
+  for (Ring* r = process_.rings.load(); r; r = r->next)
+    if (r->state == Ring::State::fresh) fresh.push_back(r);
+  // The oldest first: when the newest one has come, the agent has all.
+  std::reverse(fresh.begin(), fresh.end());
+  for (Ring* r : fresh) {
     r->read = r->header->tail.load(std::memory_order_acquire);
     if (!ring_feature_) {
       r->state = Ring::State::refused;

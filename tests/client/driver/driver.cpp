@@ -4,6 +4,7 @@
 //   patient N       the same, waiting for room     -> microseconds it took
 //   spans N         N failed spans                 -> ok
 //   lengths N       four records for each length of text from 0 to N - 1 -> ok
+//   relay T N       T threads that log N in all, in turns, each one number more -> ok
 //   threads T N     T threads, each logs N         -> ok
 //   count N         adds N to a counter            -> ok
 //   flush MS        -> done | late
@@ -16,8 +17,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -42,6 +45,24 @@ void lengths(size_t max) {
     weir::Span("span").set("text", text).error("E", text);
     weir::Step("step").ctx_set("text", text);
   }
+}
+
+void relay(long count, long all) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  long turn = 0;
+  std::vector<std::thread> runners;
+  for (long t = 0; t < count; ++t)
+    runners.emplace_back([&, t] {
+      for (long i = t; i < all; i += count) {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return turn == i; });
+        WEIR_INFO("relay", weir::arg("i", i));
+        ++turn;
+        changed.notify_all();
+      }
+    });
+  for (auto& t : runners) t.join();
 }
 
 void threads(long count, long each) {
@@ -118,6 +139,7 @@ void obey(const char* what, long a, long b) {
   if (command == "fork") return void(std::printf("%d\n", fork_and_log(a)));
   if (command == "log") log_some(a);
   if (command == "lengths") lengths(size_t(a));
+  if (command == "relay") relay(a, b);
   if (command == "threads") threads(a, b);
   if (command == "count") counter.add(uint64_t(a));
   for (long i = 0; command == "spans" && i < a; ++i) weir::Span("work").set("i", i).error("E", "failed");

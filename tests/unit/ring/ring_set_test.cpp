@@ -61,6 +61,33 @@ TEST_CASE("records of three rings come out in the order of their clocks") {
   CHECK(b.owner.stats->rings == 3);
 }
 
+TEST_CASE("a sweep waits for a ring that has been made, and not for ever") {
+  Bench b;
+  ClientRing one(1), two(2), three(3);
+  one.header().number = 1, two.header().number = 2, three.header().number = 3;
+  const int64_t start = 5'000'000'000;
+  b.arena.header().rings = 2;
+  b.write(two, 1, 1001), b.write(one, 2, 1002);
+  REQUIRE(b.attach(one).code == kAttached);
+  CHECK(b.set.awaits_ring(start));
+  CHECK(b.set.awaits_ring(start + 1'000'000));
+  REQUIRE(b.attach(two).code == kAttached);
+  CHECK_FALSE(b.set.awaits_ring(start + 2'000'000));
+  CHECK(b.set.sweep().records == 2);
+  CHECK(b.numbers() == std::vector<uint64_t>{1, 2});
+
+  b.arena.header().rings = 3;
+  b.write(one, 3, 1003);
+  CHECK(b.set.awaits_ring(start));
+  CHECK_FALSE(b.set.awaits_ring(start + RingSet::kRingAwaitedNs));
+  CHECK(b.set.sweep().records == 1);
+  CHECK_FALSE(b.set.awaits_ring(start));  // that one is not waited for again
+  b.arena.header().rings = 4;
+  CHECK(b.set.awaits_ring(start));
+  b.set.finish();
+  CHECK_FALSE(b.set.awaits_ring(start));
+}
+
 TEST_CASE("a record from behind the cut waits for one sweep, not for its clock") {
   Bench b;
   ClientRing ring(1);
