@@ -102,9 +102,16 @@ class Supervisor:
                 return found
         harness.wait_for(came, word)
 
+    def read_all(self):
+        """What an agent that is gone has said, it has said before this word of ours: the store is what it is then."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(b"READ=ALL", self.test.path("notify.sock"))
+        self.wait_for("READ=ALL")
+
     # --- start and end -----------------------------------------------------------------------------------------
 
     def start(self, args=(), **env):
+        self.read_all()
         with self.lock:
             passed = [("local", self.sockets[0].fileno()), ("control", self.sockets[1].fileno())] + self.store
             self.words.clear()
