@@ -36,17 +36,20 @@ class Clock {
     }
     const std::chrono::duration<double, std::nano> ns = std::chrono::steady_clock::now() - begin;
     ns_per_tick = ns.count() / double(ticks() - from);
-    std::vector<uint64_t> empty;
-    for (int i = 0; i < 20000; ++i) {
-      const uint64_t t = ticks();
-      empty.push_back(ticks() - t);
-    }
-    std::nth_element(empty.begin(), empty.begin() + 10000, empty.end());
-    overhead = empty[10000];
   }
   double ns_per_tick;
-  uint64_t overhead;  ///< ticks of measuring nothing, median; subtracted
 };
+
+/// Ticks of measuring nothing, median; subtracted. It is another one while the machine is slower.
+inline uint64_t overhead() {
+  std::vector<uint64_t> empty;
+  for (int i = 0; i < 20000; ++i) {
+    const uint64_t t = ticks();
+    empty.push_back(ticks() - t);
+  }
+  std::nth_element(empty.begin(), empty.begin() + 10000, empty.end());
+  return empty[10000];
+}
 
 inline const Clock& clock() {
   static const Clock c;
@@ -64,7 +67,7 @@ struct Percentiles {
 template <class F>
 Percentiles round(size_t calls, double pause_ns, F&& f, uint64_t (*dropped)()) {
   const Clock& c = clock();
-  const uint64_t pause = uint64_t(pause_ns / c.ns_per_tick);
+  const uint64_t pause = uint64_t(pause_ns / c.ns_per_tick), nothing = overhead();
   std::vector<uint32_t> took;
   took.reserve(calls);
   for (size_t i = 0; i < calls + calls / 10; ++i) {
@@ -73,7 +76,7 @@ Percentiles round(size_t calls, double pause_ns, F&& f, uint64_t (*dropped)()) {
     const uint64_t begin = ticks();
     f(i);
     const uint64_t all = ticks() - begin;
-    const uint64_t net = all > c.overhead ? all - c.overhead : 0;
+    const uint64_t net = all > nothing ? all - nothing : 0;
     if (i >= calls / 10 && dropped() == before) took.push_back(uint32_t(std::min<uint64_t>(net, UINT32_MAX)));
   }
   std::sort(took.begin(), took.end());
