@@ -162,6 +162,51 @@ TEST_CASE("more keys or values than a span takes are left out, and that is said"
   }
 }
 
+TEST_CASE("what a span is told ends at kValuesBytesMax, however its values grow") {
+  take_all();
+  {
+    weir::CorrelationScope correlation(std::string(128, 'c'));
+    weir::Span outer("outer");
+    weir::Span span("grows");
+    span.set("a", std::string(7000, 'a')).set("b", std::string(2000, 'b')).set("c", std::string(5200, 'c'));
+    span.set("d", 1).error(std::string(255, 't'), std::string(2048, 'm'));
+  }
+  const std::string line = take_all().at(0);
+  const size_t c = line.find(R"("c":")") + 5;
+  const size_t kept = 7000 + 2000 + line.find('"', c) - c + 3 * 2;  // each text has its length before it
+  CHECK(kept <= weir::Span::kValuesBytesMax);
+  CHECK(kept > weir::Span::kValuesBytesMax - 8);
+  CHECK(line.find(R"("shortened":true)") != std::string::npos);
+  CHECK(line.find(R"("d":)") == std::string::npos);
+}
+
+TEST_CASE("a JSON value too long for its length is null, and that is said") {
+  take_all();
+  const std::string json = "[\"" + std::string(70'000, 'j') + "\"]";
+  weir::Span("json").set("value", weir::Json{json}).set("n", 1);
+  WEIR_INFO("json", weir::arg("value", weir::Json{json}), weir::arg("n", 1));
+  const auto lines = take_all();
+  REQUIRE(lines.size() == 2);
+  for (const auto& line : lines) {
+    CHECK(line.find(R"({"value":null,"n":1})") != std::string::npos);
+    CHECK(line.find(R"("shortened":true)") != std::string::npos);
+  }
+}
+
+TEST_CASE("a pointer to a span's ids is good for as long as the span is there") {
+  take_all();
+  weir::Span span("ids");
+  span.set("a", std::string(600, 'a'));
+  const uint8_t* const trace = span.trace_id();
+  const uint8_t* const id = span.span_id();
+  const std::string ids(reinterpret_cast<const char*>(trace), 24);
+  for (const size_t bytes : {size_t(3000), size_t(7000)}) span.set("b", std::string(bytes, 'b'));
+  CHECK(span.trace_id() == trace);
+  CHECK(span.span_id() == id);
+  span.end();
+  CHECK(std::string(reinterpret_cast<const char*>(trace), 24) == ids);
+}
+
 TEST_CASE("a span has parent, correlation id, error and many bytes of values at once") {
   take_all();
   for (const size_t bytes : {size_t(5), size_t(300), size_t(390), size_t(2000), size_t(11'000)}) {
@@ -201,6 +246,32 @@ TEST_CASE("threads that meet new shapes at once agree on them") {
   CHECK(lines.size() == 4 * 64);
   CHECK(lines_with(lines, R"("attributes":{"b0":63,"b1":63,"b2":63,"b3":63,"b4":63,"b5":63}})") == 4);
   CHECK(lines_with(lines, R"("attributes":{"b1":10,"b3":10}})") == 4);
+}
+
+TEST_CASE("spans of more kinds than there is room for are dropped and counted") {
+  take_all();
+  const pid_t child = fork();  // its kinds of spans are not those of the other tests
+  if (child == 0) {
+    size_t written = 0;
+    for (int round = 0; round < 2; ++round)
+      for (unsigned kind = 0; kind < 8192; ++kind) {
+        static const char* const names[] = {"0", "1", "2", "3",  "4",  "5", "6",
+                                            "7", "8", "9", "10", "11", "12"};
+        weir::Span span("kinds");
+        for (unsigned bit = 0; bit < 13; ++bit)
+          if (kind >> bit & 1) span.set(names[bit], 1);
+        span.end();
+        if (kind % 64 == 0) written += take_all().size();
+      }
+    written += take_all().size();
+    const bool good = written + detail::thread.header->dropped == 2 * 8192 &&
+                      detail::span_shapes.count == detail::kShapesMax && written <= 2 * detail::kShapesMax &&
+                      written > 2 * (detail::kShapesMax - 300);
+    _exit(good ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
 }
 
 TEST_CASE("a span with its start given") {

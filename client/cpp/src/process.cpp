@@ -10,13 +10,11 @@
 #include <cerrno>
 #include <csignal>
 
-#include "weir/span.h"
-
 namespace weir::detail {
 
 __thread Thread thread __attribute__((tls_model("initial-exec")));
-Process process;
-SpanShapes span_shapes;
+WEIR_CONSTINIT Process process;
+WEIR_CONSTINIT SpanShapes span_shapes{};
 
 namespace {
 

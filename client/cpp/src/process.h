@@ -6,6 +6,7 @@
 #include "client/cpp/src/memory.h"
 #include "weir/client.h"
 #include "weir/metrics.h"
+#include "weir/span.h"
 
 namespace weir {
 
@@ -21,9 +22,8 @@ namespace detail {
 
 inline constexpr uint64_t kCapacityUnderPressure = 1 << 20;
 inline constexpr uint32_t kRingsMax = 1024;
-inline constexpr uint32_t kWaitingRingsMax = 64;   ///< of threads that have ended, while the agent is away
-inline constexpr size_t kShapesMax = 4096;         ///< of spans; a power of two
-inline constexpr size_t kShapeKeysMax = 64 << 10;  ///< of all of them, each with its kNoKey
+inline constexpr uint32_t kWaitingRingsMax = 64;  ///< of threads that have ended, while the agent is away
+inline constexpr size_t kShapesMax = 4096;        ///< of spans
 
 struct Settings {
   char service[128], address[256], ack[16];
@@ -68,11 +68,19 @@ extern Process process;
 /// Written under Process::arena_lock, read by all. All zeros at first: it takes no place in the program's
 /// file.
 struct SpanShapes {
-  SpanShape all[kShapesMax];  ///< by hash
-  ArgName keys[kShapeKeysMax];
+  SpanShape all[2 * kShapesMax];                    ///< by hash; a power of two
+  ArgName keys[kShapesMax * (Span::kSetsMax + 1)];  ///< one behind the other, each shape's with its kNoKey
   size_t keys_used;
+  std::atomic<uint32_t> count;
 };
 extern SpanShapes span_shapes;
+
+/// The compiler is to refuse what would need a constructor at the program's start.
+#if defined(__clang__)
+#define WEIR_CONSTINIT [[clang::require_constant_initialization]]
+#else
+#define WEIR_CONSTINIT __constinit
+#endif
 
 class Lock {
  public:

@@ -45,7 +45,7 @@ bool begins_with(const SpanShape& s, const ArgName* keys, size_t count) {
   return true;
 }
 
-/// For a record's bytes, 32 at least.
+/// For a record's bytes, 16 at least.
 void copy_record(char* to, const char* from, size_t bytes) {
   for (size_t i = 0; i + 16 < bytes; i += 16) std::memcpy(to + i, from + i, 16);
   std::memcpy(to + bytes - 16, from + bytes - 16, 16);
@@ -69,29 +69,33 @@ struct WantedShape {
   }
 };
 
-/// The place where it is, or where it would be; null: full. No lock is needed to find one.
+/// The place where it is, or where it would be; null: none is free near there. No lock is needed to find one.
 SpanShape* find_shape(const WantedShape& wanted) {
+  constexpr size_t kSlots = 2 * kShapesMax, kTries = 256;
   const uint64_t hash = wanted.hash();
-  for (size_t i = 0; i < kShapesMax; ++i) {
-    SpanShape& s = span_shapes.all[(hash + i) & (kShapesMax - 1)];
+  for (size_t i = 0; i < kTries; ++i) {
+    SpanShape& s = span_shapes.all[(hash + i) & (kSlots - 1)];
     if (s.site.load(std::memory_order_acquire) == 0 || wanted.is(s)) return &s;
   }
   return nullptr;
 }
 
-/// It with a site, made now if it is not known; null: no room.
+/// It with its site, which is kNoSite where the arena had no room for it; made now if it is not known. Null:
+/// there are kShapesMax.
 const SpanShape* shape_of(const WantedShape& wanted) {
-  if (const SpanShape* const s = find_shape(wanted); s && s->site.load(std::memory_order_relaxed)) return s;
-  const Lock lock(process.arena_lock);
-  SpanShape* const s = find_shape(wanted);
+  SpanShape* s = find_shape(wanted);
   if (!s || s->site.load(std::memory_order_relaxed)) return s;
-  if (span_shapes.keys_used + wanted.count + 1 > kShapeKeysMax) return nullptr;
+  if (span_shapes.count.load(std::memory_order_relaxed) == kShapesMax) return nullptr;
+  const Lock lock(process.arena_lock);
+  s = find_shape(wanted);
+  if (!s || s->site.load(std::memory_order_relaxed)) return s;
+  if (span_shapes.count.load(std::memory_order_relaxed) == kShapesMax) return nullptr;
   char where[512];
   std::snprintf(where, sizeof where, "%s:%d", wanted.file, wanted.line);
   const uint32_t id =
       add_site(process.arena, {ring::RecordKind::span, ring::Level::info, wanted.name, "", where},
                wanted.keys, wanted.count);
-  if (id == kNoSite) return nullptr;
+  span_shapes.count.fetch_add(1, std::memory_order_relaxed);
   ArgName* const keys = span_shapes.keys + span_shapes.keys_used;
   span_shapes.keys_used += wanted.count + 1;
   for (size_t i = 0; i < wanted.count; ++i) keys[i] = wanted.keys[i];
@@ -110,7 +114,6 @@ const SpanShape* shape_of(const WantedShape& wanted) {
 Span::Span(const char* name, const char* file, int line) noexcept
     : name_(name), file_(file), line_(line), thread_(&thread) {
   Thread& t = *thread_;
-  if (__builtin_expect(t.random == 0, 0)) seed_random(t);
   const SpanShape* const last = t.shapes ? t.shapes[place_index(name, line)] : nullptr;
   if (last && is_of_place(*last, name, file, line)) {
     shape_ = last;
@@ -123,25 +126,20 @@ Span::Span(const char* name, const char* file, int line) noexcept
 
   Context& c = t.context;
   const uint8_t had = had_ = c.has;
-  const uint64_t mine = random_of(t.random += kRandomStep);
+  const uint64_t random = take_random(t, 3), mine = random_of(random + kRandomStep);
   char* to = inline_ + kTraceIdAt;
-  if (had & ring::kTraceId) {
+  if (had & ring::kTraceId)
     std::memcpy(to, c.trace_id, 16);
-  } else {
-    const uint64_t high = random_of(t.random + kRandomStep), low = random_of(t.random + 2 * kRandomStep);
-    t.random += 2 * kRandomStep;
-    put(put(to, high), low);
-    put(put(reinterpret_cast<char*>(c.trace_id), high), low);
-  }
+  else
+    put(put(to, random_of(random + 2 * kRandomStep)), random_of(random + 3 * kRandomStep));
   to = put(inline_ + kSpanIdAt, mine);
-  inline_[kHasAt] = ring::kTraceId | ring::kSpanId;
+  inline_[kHasAt] = kBothIds;
   if (had & ring::kSpanId) {
-    inline_[kHasAt] = ring::kTraceId | ring::kSpanId | ring::kParentId;
+    inline_[kHasAt] = kBothIds | ring::kParentId;
     std::memcpy(to, c.span_id, 8);
     to += 8;
   }
-  put(reinterpret_cast<char*>(c.span_id), mine);
-  c.has = had | ring::kTraceId | ring::kSpanId;
+  set_ids(c, inline_ + kTraceIdAt);
   to_ = to + 8;
   end_ = inline_ + kInline;
   put(to, clock_now(t));
@@ -170,6 +168,8 @@ bool Span::make_way(ArgName key, size_t bytes, size_t& cap) noexcept {
   if (is_same(*next_, key)) return true;
   if (shape_) {
     if (const SpanShape* const other = other_shape(count, key)) {
+      // Expected from now on one time in four: one that has come to stay soon is, two in turns rarely change.
+      if ((inline_[kSpanIdAt] & 3) == 0) remember(thread.shapes + place_index(name_, line_), other);
       shape_ = other;
       next_ = other->keys + count;
       return true;
@@ -199,7 +199,7 @@ bool Span::make_room(size_t bytes, size_t& cap) noexcept {
   if (record_ == inline_) std::memcpy(more, inline_, used);
   record_ = more;
   to_ = more + used;
-  end_ = more + room;
+  end_ = more + (room < most ? room : most);
   return true;
 }
 
@@ -233,7 +233,8 @@ __attribute__((noinline, cold)) const SpanShape* Span::whole_shape(Thread& t) no
   for (size_t i = 0; i < 2 && !shape; ++i)
     if (at[i] && wanted.is(*at[i])) shape = at[i];
   if (!shape) shape = shape_of(wanted);
-  if (shape) remember(at, shape);
+  if (!shape || shape->site.load(std::memory_order_relaxed) == kNoSite) return nullptr;
+  remember(at, shape);
   return shape;
 }
 
@@ -272,7 +273,6 @@ __attribute__((noinline, cold)) void Span::write_more(char* at, size_t used) con
 
 __attribute__((noinline, cold)) void Span::give_back() noexcept {
   if (record_ != inline_) {
-    std::memcpy(inline_, record_, kParentIdAt);  // its ids can still be asked for
     std::free(record_);
     record_ = inline_;
   }
@@ -287,7 +287,7 @@ void Span::end() noexcept {
   // What ends out of order, or in another thread, leaves the ids alone that others have set.
   if (&t == thread_ && std::memcmp(c.span_id, record_ + kSpanIdAt, 8) == 0) {
     if (had_ & ring::kSpanId) std::memcpy(c.span_id, record_ + kParentIdAt, 8);
-    c.has = uint8_t((c.has & ~(ring::kTraceId | ring::kSpanId)) | (had_ & (ring::kTraceId | ring::kSpanId)));
+    c.has = uint8_t((c.has & ~kBothIds) | (had_ & kBothIds));
   }
   {
     const Busy busy(t);

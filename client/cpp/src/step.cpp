@@ -72,30 +72,20 @@ void boundary(const char* kind, std::string_view port, const Signature& message,
 struct Step::State {
   explicit State(std::string_view step_name) : name(step_name), before(thread.context), owner(&thread) {
     start = clock_now();
-    const uint64_t id = random_number(thread);
-    std::memcpy(span_id, &id, sizeof span_id);
-    Context& c = thread.context;
-    if (!(c.has & ring::kTraceId)) {
-      const uint64_t made[2] = {random_number(thread), random_number(thread)};
-      std::memcpy(c.trace_id, made, sizeof c.trace_id);
-    }
-    std::memcpy(trace, c.trace_id, sizeof trace);
+    const uint64_t made[3] = {random_number(thread), random_number(thread), random_number(thread)};
+    std::memcpy(ids, made, sizeof ids);
+    const Context& c = thread.context;
+    if (c.has & ring::kTraceId) std::memcpy(ids, c.trace_id, kTraceBytes);
     if (c.remote) trace_text = c.remote->trace_text;
     if (trace_text.empty()) enter();
   }
-  void enter() {
-    Context& c = thread.context;
-    std::memcpy(c.trace_id, trace, sizeof trace);
-    std::memcpy(c.span_id, span_id, sizeof span_id);
-    c.has |= ring::kTraceId | ring::kSpanId;
-  }
+  void enter() { set_ids(thread.context, ids); }
   void leave() {
     Context& c = thread.context;
-    if (&thread != owner || std::memcmp(c.span_id, span_id, sizeof span_id) != 0) return;
-    constexpr uint8_t ids = ring::kTraceId | ring::kSpanId;
+    if (&thread != owner || std::memcmp(c.span_id, ids + kTraceBytes, sizeof c.span_id) != 0) return;
     std::memcpy(c.trace_id, before.trace_id, sizeof c.trace_id);
     std::memcpy(c.span_id, before.span_id, sizeof c.span_id);
-    c.has = uint8_t((c.has & ~ids) | (before.has & ids));
+    c.has = uint8_t((c.has & ~kBothIds) | (before.has & kBothIds));
   }
   void write();
 
@@ -106,17 +96,18 @@ struct Step::State {
   Context before;
   Thread* owner;
   uint64_t start = 0;
-  uint8_t trace[16], span_id[8];
+  static constexpr size_t kTraceBytes = 16;
+  uint8_t ids[kTraceBytes + 8];  ///< of trace and span
 };
 
 void Step::State::write() {
   DynamicRecord r(DynamicStream::trace);
   if (trace_text.empty())
-    r.id("trace_id", trace, sizeof trace);
+    r.id("trace_id", ids, kTraceBytes);
   else
     r.text("trace_id", trace_text);
-  r.id("span_id", span_id, sizeof span_id);
-  const bool same_trace = trace_text.empty() && std::memcmp(trace, before.trace_id, sizeof trace) == 0;
+  r.id("span_id", ids + kTraceBytes, sizeof ids - kTraceBytes);
+  const bool same_trace = trace_text.empty() && std::memcmp(ids, before.trace_id, kTraceBytes) == 0;
   if (same_trace && (before.has & ring::kSpanId))
     r.id("parent_span_id", before.span_id, sizeof before.span_id);
   r.ids(false, false);
@@ -168,7 +159,7 @@ Step::Step(std::string_view step_name) noexcept : state_(nullptr) {
 Step& Step::trace_id(std::string_view id) noexcept {
   guarded(state_, [&](State& s) {
     s.trace_text.clear();
-    if (parse_hex(id, s.trace, sizeof s.trace)) return s.enter();
+    if (parse_hex(id, s.ids, s.kTraceBytes)) return s.enter();
     s.leave();
     s.trace_text = id;
   });

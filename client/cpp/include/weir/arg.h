@@ -72,7 +72,7 @@ struct TextWire {
 /// A text whose few bytes the compiler knows: stores of constants.
 struct LiteralWire : TextWire {
   static constexpr size_t kBytesMax = 16;
-  __attribute__((always_inline)) static char* put(char* to, std::string_view s, size_t cap) noexcept {
+  WEIR_INLINE static char* put(char* to, std::string_view s, size_t cap) noexcept {
     const size_t n = s.size();
     if (n > cap || n < 2) return TextWire::put(to, s, cap);
     to = detail::put(to, uint16_t(n));
@@ -83,7 +83,7 @@ struct LiteralWire : TextWire {
 
  private:
   template <class T>
-  __attribute__((always_inline)) static char* put_ends(char* to, std::string_view s) noexcept {
+  WEIR_INLINE static char* put_ends(char* to, std::string_view s) noexcept {
     T first, last;
     std::memcpy(&first, s.data(), sizeof first);
     std::memcpy(&last, s.data() + s.size() - sizeof last, sizeof last);

@@ -51,6 +51,8 @@ template <class T>
 bool too_long(const T& value) noexcept {
   if constexpr (std::is_same_v<T, std::string_view>)
     return value.size() > kTextBytesMax;
+  else if constexpr (std::is_same_v<T, Json>)
+    return value.text.size() > kTextBytesMax;
   else
     return false;
 }
@@ -67,7 +69,7 @@ uint32_t site_id(Thread& t, Site& site, const Arg<T>&... args) noexcept {
 
 /// A log: the context, then the arguments.
 template <class... T>
-__attribute__((always_inline)) inline void write_log(Site& site, const Arg<T>&... args) noexcept {
+WEIR_INLINE void write_log(Site& site, const Arg<T>&... args) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (!busy) return count_drop(t);

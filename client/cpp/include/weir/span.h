@@ -20,13 +20,14 @@ class Span {
   /// `key` is a string literal; a text is copied. What is beyond kSetsMax or kValuesBytesMax is left out or
   /// cut, and the record says that it was shortened.
   template <class T>
-  __attribute__((always_inline)) Span& set(const char* key, const T& value) noexcept {
+  WEIR_INLINE Span& set(const char* key, const T& value) noexcept {
     const auto a = arg(key, value);
     using V = std::decay_t<decltype(a.value)>;
     if constexpr (std::is_same_v<V, std::string_view>)
       set_text(key, a.value.data(), a.value.size());
     else
       add<detail::Wire<V>>(key, a.value);
+    if constexpr (std::is_same_v<V, Json>) shortened_ |= detail::too_long(a.value);
     return *this;
   }
   /// Its status becomes `error`. At most 255 bytes of type and 2,048 of message are kept; the last call
@@ -42,14 +43,14 @@ class Span {
 
  private:
   /// A literal's few bytes are stored where it is set; for other texts a call costs less than their code.
-  __attribute__((always_inline)) void set_text(const char* key, const char* text, size_t bytes) noexcept {
+  WEIR_INLINE void set_text(const char* key, const char* text, size_t bytes) noexcept {
     if (__builtin_constant_p(bytes) && bytes <= detail::LiteralWire::kBytesMax)
       add<detail::LiteralWire>(key, std::string_view(text, bytes));
     else
       add_text(key, std::string_view(text, bytes));
   }
   template <class W, class T>
-  __attribute__((always_inline)) void add(const char* key, const T value) noexcept {
+  WEIR_INLINE void add(const char* key, const T value) noexcept {
     const size_t bytes = W::bytes(value, detail::kTextBytesMax);
     const detail::ArgName* const next = next_;
     char* const to = to_;
@@ -77,7 +78,7 @@ class Span {
   void give_back() noexcept;
   size_t start_at() const noexcept { return kParentIdAt + (had_ & ring::kSpanId ? 8 : 0); }
   size_t more_bytes(const detail::Context& c) const noexcept;
-  const uint8_t* bytes_at(size_t at) const noexcept { return reinterpret_cast<const uint8_t*>(record_ + at); }
+  const uint8_t* bytes_at(size_t at) const noexcept { return reinterpret_cast<const uint8_t*>(inline_ + at); }
 
   static constexpr size_t kHasAt = sizeof(ring::RecordHeader), kTraceIdAt = kHasAt + 1,
                           kSpanIdAt = kTraceIdAt + 16, kParentIdAt = kSpanIdAt + 8;
@@ -111,8 +112,7 @@ namespace detail {
 
 /// A span that has ended now.
 template <class... T>
-__attribute__((always_inline)) inline void write_span(Site& site, uint64_t start,
-                                                      const Arg<T>&... args) noexcept {
+WEIR_INLINE void write_span(Site& site, uint64_t start, const Arg<T>&... args) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (!busy) return count_drop(t);

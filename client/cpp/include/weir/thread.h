@@ -16,6 +16,14 @@
 
 #include "proto/ring.h"
 
+/// What is only as fast as it should be within its caller; where code is to be small or easy to step through,
+/// a function as any other.
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define WEIR_INLINE inline __attribute__((always_inline))
+#else
+#define WEIR_INLINE inline
+#endif
+
 namespace weir {
 struct TraceContext;
 }
@@ -178,8 +186,8 @@ inline char* put_bytes(char* to, const char* from, size_t bytes) noexcept {
 }
 
 inline size_t context_bytes(const Context& c) noexcept {
-  return 1 + (c.has & ring::kTraceId ? 16 : 0) + (c.has & ring::kSpanId ? 8 : 0) +
-         (c.has & ring::kCorrelationId ? 1 + c.correlation_bytes : 0);
+  return size_t(1 + (c.has & ring::kTraceId ? 16 : 0) + (c.has & ring::kSpanId ? 8 : 0) +
+                (c.has & ring::kCorrelationId ? 1 + c.correlation_bytes : 0));
 }
 
 inline char* put_correlation(char* to, const Context& c) noexcept {
@@ -196,6 +204,27 @@ inline char* put_context(char* to, const Context& c, uint8_t more) noexcept {
   return c.has & ring::kCorrelationId ? put_correlation(to, c) : to;
 }
 
+inline constexpr uint8_t kBothIds = ring::kTraceId | ring::kSpanId;
+
+/// `ids`: of trace and span, for the records from here on. A signal handler's span leaves them alone only
+/// once they are announced.
+inline void set_ids(Context& c, const void* ids) noexcept {
+  // Word by word, as they were stored just now: wider loads would wait for the stores.
+  uint64_t words[3];
+  for (size_t i = 0; i < 3; ++i) std::memcpy(words + i, static_cast<const char*>(ids) + 8 * i, 8);
+  const auto copy = [&] {
+    std::memcpy(c.trace_id, words, 8);
+    std::memcpy(c.trace_id + 8, words + 1, 8);
+    std::memcpy(c.span_id, words + 2, 8);
+  };
+  copy();
+  if (__builtin_expect((c.has & kBothIds) == kBothIds, 1)) return;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  c.has |= kBothIds;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  copy();
+}
+
 /// Cut at what there is room for; empty: none.
 void set_correlation(Context& c, std::string_view id) noexcept;
 
@@ -208,10 +237,19 @@ inline uint64_t random_of(uint64_t state) noexcept {
   const uint64_t z = uint64_t(product >> 64) ^ uint64_t(product);
   return z ? z : 1;
 }
-/// For ids; never 0.
-inline uint64_t random_number(Thread& t) noexcept {
+/// The state that these many numbers begin with: random_of(state + kRandomStep) is the first. Advanced in one
+/// instruction: a signal handler takes others.
+inline uint64_t take_random(Thread& t, uint64_t numbers) noexcept {
   if (__builtin_expect(t.random == 0, 0)) seed_random(t);
-  return random_of(t.random += kRandomStep);
+  uint64_t state = numbers * kRandomStep;
+#if defined(__x86_64__)
+  asm("xaddq %0, %1" : "+r"(state), "+m"(t.random) : : "cc");
+  return state;
+#else
+  return __atomic_fetch_add(&t.random, state, __ATOMIC_RELAXED);
+#endif
 }
+/// For ids; never 0.
+inline uint64_t random_number(Thread& t) noexcept { return random_of(take_random(t, 1) + kRandomStep); }
 
 }  // namespace weir::detail
