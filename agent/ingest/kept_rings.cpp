@@ -31,7 +31,11 @@ bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) 
   hello.client_id = group.card.client().client_id;
   hello.level = AckLevel::none;
   hello.service = producer_.service = group.card.client().service;
-  if (!handler_.on_hello(producer_, std::move(hello))) return false;
+  if (const auto welcome = handler_.on_hello(producer_, std::move(hello)); !welcome) {
+    log::error("{}: what was kept of its rings cannot be read: {}", producer_.peer.address,
+               welcome.error().message);
+    return false;
+  }
   link_.adopt(group);
   log::info("{}: {} rings of before are read on", producer_.peer.address, link_.ring_count());
   on_end_ = std::move(on_end);

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -124,6 +125,36 @@ class Rings(Stored):
             self.wait_numbers(written)
         p.ring(attached=True).log(site, written)  # the connection is still one that is answered
         self.wait_numbers(written + 1)
+
+    def assert_begins_anew(self, p, ring, site, count):
+        """The connection has ended, so that nobody writes to a ring that nobody reads."""
+        self.assertEqual(p.connection.read_all(), [])
+        p.attach_to(self.supervisor)
+        ring.log(site, count)
+        self.wait_numbers(count + 1)
+
+    def test_a_ring_that_there_was_no_room_for_ends_its_connection_with_the_agent(self):
+        self.supervisor.start(FDSTORE="4")  # arena, card, connection, doorbell
+        p, ring, site = self.producer()
+        wait_for(lambda: len(self.supervisor.names()) == 3, lambda: "without the connection: %s" % self.supervisor.names())
+        self.assertRegex(self.supervisor.said(), r"unix:uid=%d,pid=%d: .*not keep.*raise FileDescriptorStoreMax" % (os.getuid(), os.getpid()))
+        self.restart()
+        self.assert_begins_anew(p, ring, site, 0)
+
+    def test_a_ring_that_cannot_be_read_on_ends_its_connection_and_the_others_are_read(self):
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        broken = p.ring()
+        self.wait_kept()
+
+        def between():
+            ring.log(site, 0)
+            broken[rings.PLACES] = broken[rings.PLACES + 16] = 8  # behind its head
+        self.restart(between=between)
+        self.assertIn("what was kept of its rings cannot be read: its place makes no sense", self.supervisor.said())
+        p.rings.remove(broken)
+        self.assert_begins_anew(p, ring, site, 1)
+        wait_for(lambda: len(self.supervisor.names()) == 5, lambda: "card, connection, arena, doorbell, ring: %s" % self.supervisor.names())
 
     def test_a_producer_that_attaches_anew_takes_its_rings_over(self):
         self.supervisor.start()
@@ -245,6 +276,30 @@ class Connections(Stored):
         self.assertEqual(self.supervisor.status()["clients"]["c"]["gaps"], 0)
         os.symlink(self.path("no/out.jsonl"), self.path("out.jsonl"))
         self.wait_numbers(sent)
+
+    def test_a_client_without_a_card_is_not_taken_for_the_one_before(self):
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="a", ack="durable", next_seq=1)
+        c.send([log("m", n=n) for n in range(10)])
+        c.read_to_ack(10)
+        self.wait_kept()
+        pid = self.supervisor.agent.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))  # no descriptor for another card
+        c.hello(client_id="b", ack="durable", next_seq=1)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        c.send([log("m", n=10)])
+        c.read_to_ack(1)
+        wait_for(lambda: self.supervisor.names() == [], lambda: "nothing is kept: %s" % self.supervisor.names())
+        self.assertRegex(self.supervisor.said(), r"pid=%d: .*no card.*Too many open files" % os.getpid())
+        self.restart()
+        self.assertEqual(c.read_all(), [])
+        c = self.open()
+        self.assertEqual(c.hello(client_id="b", ack="durable")["last_seq"], 1)
+        c.send([log("m", n=11)])
+        c.read_to_ack(2)
+        self.wait_numbers(12)
 
     def test_half_a_line_ends_the_connection_and_the_client_sends_it_again(self):
         self.supervisor.start()
