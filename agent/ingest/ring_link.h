@@ -44,8 +44,8 @@ class RingLink {
   /// Could the next agent read on all that is attached?
   bool all_kept() const { return !unkept_; }
   size_t ring_count() const { return set_ ? set_->ring_count() : 0; }
-  /// Has its client written nothing since the last look?
-  bool is_quiet() const { return !set_ || set_->is_quiet(); }
+  /// Changes whenever its client has written, or dropped, something.
+  uint64_t written() const { return set_ ? set_->written() : 0; }
 
  private:
   ring::Attached attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor& fd);

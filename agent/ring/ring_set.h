@@ -58,6 +58,8 @@ class RingSet {
   bool is_quiet() const {
     return std::ranges::all_of(rings_, [](auto& ring) { return ring->is_quiet(); });
   }
+  /// Of all rings, as seen by the last sweep: changes whenever a client has written, or dropped, something.
+  uint64_t written() const;
   /// At most kSweepBytesMax, and a record.
   Swept sweep();
   /// After each sweep that was taken, and when the journal has got on: tells clients what is safe.

@@ -126,6 +126,58 @@ class Rings(Stored):
         p.ring(attached=True).log(site, written)  # the connection is still one that is answered
         self.wait_numbers(written + 1)
 
+    def read_on_without_connection(self):
+        """A producer that lives, whose connection the next agent could not go on with."""
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        self.wait_kept()
+        p.connection.sock.sendall(b"half")
+        wait_for(lambda: unread(p.connection.sock) == 0, "it is read")
+        self.restart(between=lambda: ring.log(site, 0))
+        self.assertEqual(p.connection.read_all(), [])
+        self.wait_numbers(1)
+        ring.log(site, 1)
+        self.wait_numbers(2)
+        return p, ring, site
+
+    def attached(self):
+        return self.supervisor.status()["sources"]["local"].get("rings", {}).get("attached", 0)
+
+    def test_a_producer_that_is_back_and_attaches_nothing_sends_its_rings_itself(self):
+        p, ring, site = self.read_on_without_connection()
+        self.assertEqual(self.attached(), 1)
+        p.disconnect()
+        p.connection = frames.connect(self.supervisor)
+        p.connection.hello(client_id=p.client_id)
+        wait_for(lambda: self.attached() == 0, "they are left to it")
+        wait_for(lambda: ring[rings.TAIL] == ring[rings.HEAD], "what was read is said")
+        ring.log(site, 2)
+        p.connection.send(frames.records(1, [log("m", n=2)]))
+        self.wait_numbers(3)
+
+    def test_another_process_of_that_name_does_not_end_them(self):
+        _, ring, site = self.read_on_without_connection()
+
+        def hello():
+            with frames.connect(self.supervisor) as c:
+                c.hello(client_id="app")
+            return True
+        child = rings.Child(lambda n: n == 0 and hello() or wait_for(lambda: False, "killed", 60))
+        wait_for(lambda: self.supervisor.status()["clients"].get("app", {}).get("pid") == child.pid, "it has said hello")
+        begin = harness.time.monotonic()
+        wait_for(lambda: harness.time.monotonic() - begin > 2, "two looks")
+        child.kill()
+        ring.log(site, 2)
+        self.wait_numbers(3)
+
+    @unittest.skipUnless(harness.LONG, "takes a minute: WEIR_LONG=1")
+    def test_a_slow_producer_is_read_for_as_long_as_it_lives(self):
+        _, ring, site = self.read_on_without_connection()
+        begin = harness.time.monotonic()
+        wait_for(lambda: harness.time.monotonic() - begin > 65, "a minute without a record", 70)
+        ring.log(site, 2)
+        self.wait_numbers(3)
+
     def assert_begins_anew(self, p, ring, site, count):
         """The connection has ended, so that nobody writes to a ring that nobody reads."""
         self.assertEqual(p.connection.read_all(), [])
