@@ -95,14 +95,15 @@ ring::Attached RingLink::attach_to_set(uint8_t what, uint64_t ring_id, ring::Des
   return attached;
 }
 
-/// The same memory of the same client has the same key, whoever reads it.
+/// The same memory of the same client has the same key, whoever reads it. The hash is none that resists: no
+/// user may come by the key of another, and put his card in its place.
 std::string RingLink::key_of(int arena) const {
   struct stat st {};
   fstat(arena, &st);
-  const std::string who = std::to_string(st.st_ino) + " " + std::to_string(producer_.peer.uid.value_or(0)) +
-                          " " + producer_.client->identity->client_id;
-  char text[24];
-  std::snprintf(text, sizeof text, "%016zx", std::hash<std::string>()(who));
+  const std::string who = std::to_string(st.st_ino) + " " + producer_.client->identity->client_id;
+  char text[40];
+  std::snprintf(text, sizeof text, "%u_%016zx", unsigned(producer_.peer.uid.value_or(0)),
+                std::hash<std::string>()(who));
   return text;
 }
 

@@ -128,6 +128,8 @@ TEST_CASE("that a ring is not kept is known, and who comes once more is not new"
     again.close();
   }
   Bench b;
+  CHECK(
+      manager.next().starts_with("FDSTORE=1\nFDPOLL=0\nFDNAME=weir.1000_"));  // no other user has such a key
   while (b.context.kept.admits_new()) continue;
   CHECK(b.attach(arena) == ring::kAttached);
   CHECK_FALSE(b.link.all_kept());
