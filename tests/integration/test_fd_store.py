@@ -275,6 +275,7 @@ class Connections(Stored):
         os.symlink(self.path("no/out.jsonl"), self.path("out.jsonl"))
         self.wait_numbers(sent)
 
+    @unittest.skipIf(harness.SANITIZED, "UBSan looks at memory through a pipe, for which there is no descriptor")
     def test_a_client_without_a_card_is_not_taken_for_the_one_before(self):
         self.supervisor.start()
         c = self.open()
