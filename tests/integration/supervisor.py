@@ -68,6 +68,10 @@ class Supervisor:
             if data == b"END=1":
                 return
 
+    def say(self, word):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(word.encode(), self.test.path("notify.sock"))
+
     def obey(self, fields, fds):
         name = fields.get("FDNAME", "stored")
         assert len(name) <= 255 and name.isprintable() and ":" not in name, name
@@ -105,6 +109,8 @@ class Supervisor:
     # --- start and end -----------------------------------------------------------------------------------------
 
     def start(self, args=(), **env):
+        self.say("SYNC=1")  # what an agent before has said is obeyed first, as systemd does it
+        self.wait_for("SYNC=1")
         with self.lock:
             passed = [("local", self.sockets[0].fileno()), ("control", self.sockets[1].fileno())] + self.store
             self.words.clear()
@@ -141,8 +147,7 @@ class Supervisor:
     def close(self):
         if self.agent:
             self.end()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.sendto(b"END=1", self.test.path("notify.sock"))
+        self.say("END=1")
         self.thread.join(harness.DEADLINE_S)
         for s in (*self.sockets, self.notified):
             s.close()
