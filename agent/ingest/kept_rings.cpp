@@ -1,10 +1,7 @@
 #include "agent/ingest/kept_rings.h"
 
-#include <signal.h>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <cerrno>
 
 #include "agent/core/clock.h"
 #include "agent/core/log.h"
@@ -21,17 +18,24 @@ KeptRings::KeptRings(IngestContext& context, FrameHandler& handler, Producer pro
       handler_(handler),
       producer_(std::move(producer)),
       link_(
-          context, handler, producer_, producer_.peer.uid ? context.shares.of(*producer_.peer.uid) : nullptr,
-          [this] { timer_.cancel(); },
+          context, handler, producer_, nullptr, [this] { timer_.cancel(); },
           [this](const char*) { context_.violations.add(producer_.peer, system_clock().monotonic_ns()); }),
+      writer_(producer_.peer.pid),
       timer_(context.io) {}
 
 bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) {
   Hello hello;
   hello.client_id = group.card.client().client_id;
   hello.level = AckLevel::none;
+  hello.taken_over = [self = weak_from_this()] {
+    if (const auto rings = self.lock()) rings->said_hello_ = true;
+  };
   hello.service = producer_.service = group.card.client().service;
-  if (!handler_.on_hello(producer_, std::move(hello))) return false;
+  if (const auto welcome = handler_.on_hello(producer_, std::move(hello)); !welcome) {
+    log::error("{}: what was kept of its rings cannot be read: {}", producer_.peer.address,
+               welcome.error().message);
+    return false;
+  }
   link_.adopt(group);
   log::info("{}: {} rings of before are read on", producer_.peer.address, link_.ring_count());
   on_end_ = std::move(on_end);
@@ -49,12 +53,13 @@ void KeptRings::stop() {
   timer_.cancel();
 }
 
-/// The process is gone, or has said that it goes on elsewhere.
+/// The process is gone, or is back, by now for up to a second: it has attached them anew, or was refused that
+/// and sends what they hold itself, which must not come twice for ever. Another one with the name of one that
+/// has died is not it.
 bool KeptRings::is_over() {
   if (draining_ || link_.ring_count() == 0) return true;
-  if (producer_.peer.pid > 0 && kill(producer_.peer.pid, 0) != 0 && errno == ESRCH) return true;
-  quiet_looks_ = link_.is_quiet() ? quiet_looks_ + 1 : 0;
-  return quiet_looks_ > kQuietLooksMax;
+  if (std::exchange(said_hello_, false) && producer_.client->pid == producer_.peer.pid) return true;
+  return writer_.is_gone(link_.written());
 }
 
 asio::awaitable<void> KeptRings::run(std::shared_ptr<KeptRings> self) {

@@ -3,18 +3,17 @@
 #include <memory>
 
 #include "agent/ingest/ring_link.h"
+#include "agent/ingest/ring_writer.h"
 #include "agent/ingest/session.h"
 
 namespace weir {
 
 /// The rings of a process whose connection has ended with the agent before this one: read on until its client
-/// attaches them anew, which takes them over one by one, or until it is gone and all of it is journalled.
-/// Held by its coroutine. Pipe thread only.
+/// attaches them anew, which takes them over one by one, or until nobody can write to them any more and all
+/// of it is journalled. Their memory is not counted as their user's: it was when it was attached, and is
+/// again. Held by its coroutine. Pipe thread only.
 class KeptRings : public std::enable_shared_from_this<KeptRings> {
  public:
-  /// With nobody there who hears of it, this is taken for the end of the process, too.
-  static constexpr int kQuietLooksMax = 60;  ///< one a second
-
   /// `producer` is as the card of `group` says.
   KeptRings(IngestContext& context, FrameHandler& handler, Producer producer);
   /// Before any client can say hello. `on_end` is called once, unless this answers false: there is nothing.
@@ -31,10 +30,11 @@ class KeptRings : public std::enable_shared_from_this<KeptRings> {
   FrameHandler& handler_;
   Producer producer_;
   RingLink link_;
+  RingWriter writer_;
   asio::steady_timer timer_;
   std::function<void(KeptRings&)> on_end_;
-  int quiet_looks_ = 0;
   bool draining_ = false, stopped_ = false;
+  bool said_hello_ = false;  ///< somebody, as this client, on a connection of his own
 };
 
 }  // namespace weir

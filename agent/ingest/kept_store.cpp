@@ -96,16 +96,19 @@ void KeptStore::drop(const std::string& name) {
   tell("FDSTOREREMOVE=1\nFDNAME=" + name, name, -1, false);
 }
 
-/// In order, now or as soon as it has room again.
-void KeptStore::tell(const std::string& text, const std::string& name, int fd, bool stores) {
-  if (!available()) return;
+/// In order, now or as soon as it has room again. False: it never will.
+bool KeptStore::tell(const std::string& text, const std::string& name, int fd, bool stores) {
+  if (!available()) return false;
   if (waiting_.empty()) {
     const Told told = try_tell_service_manager(text, fd);
-    if (told == Told::unreachable) return give_up();
-    if (told == Told::yes) return;
-    retry();
+    if (told == Told::unreachable) return give_up(), false;
+    if (told == Told::yes) return true;
   }
-  waiting_.push_back({text, name, ring::Descriptor(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0)), stores});
+  ring::Descriptor waits(fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (fd >= 0 && waits.get() < 0) return false;
+  if (waiting_.empty()) retry();
+  waiting_.push_back({text, name, std::move(waits), stores});
+  return true;
 }
 
 /// False: there are some left.
@@ -174,10 +177,14 @@ bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
     return false;
   }
   // Its end is noticed here; the service manager must not let go of it by itself.
+  if (!tell("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, name, fd, true)) return false;
   names_.insert(name);
   connections_ += part == kConnection;
-  tell("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, name, fd, true);
-  return available();
+  return true;
+}
+
+bool KeptStore::keeps(const std::string& key, std::string_view part) const {
+  return names_.contains(name_of(key, part));
 }
 
 void KeptStore::forget(const std::string& key, std::string_view part) {

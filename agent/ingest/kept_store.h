@@ -49,6 +49,9 @@ class KeptStore {
   bool admits_new();
   /// Is there room for one more connection and its card?
   bool has_room() const;
+  bool keeps(const std::string& key, std::string_view part) const;
+  /// Has the service manager been told everything, so that a SIGKILL now would take nothing with it?
+  bool all_told() const { return waiting_.empty(); }
   /// A part that is kept under this name already is replaced. False: there is no room for it.
   bool keep(const std::string& key, std::string_view part, int fd);
   void forget(const std::string& key, std::string_view part);
@@ -73,7 +76,7 @@ class KeptStore {
   };
   static constexpr size_t kWaitingMax = 1024;  ///< that something new may be added to
   void drop(const std::string& name);
-  void tell(const std::string& text, const std::string& name, int fd, bool stores);
+  bool tell(const std::string& text, const std::string& name, int fd, bool stores);
   bool tell_waiting();
   void retry();
   void give_up();

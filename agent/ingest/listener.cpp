@@ -91,10 +91,10 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
 
   void adopt() override {
     for (KeptGroup& group : context_.kept.take(stats_->name)) {
-      if (group.connection.get() >= 0 && resume(group)) continue;
-      if (group.arena.get() >= 0 && !group.rings.empty() && read_on(group)) continue;
       context_.kept.retain(group.key);
-      context_.kept.release(group.key);
+      const bool goes_on = group.connection.get() >= 0 && resume(group);
+      if (!goes_on && !group.rings.empty()) read_on(group);
+      context_.kept.release(group.key);  // nobody goes on with it: it is forgotten
     }
   }
 
@@ -228,8 +228,8 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   /// told so by its end.
   bool resume(KeptGroup& group) {
     const int fd = group.connection.get();
-    if (!tls_) {
-      auto session = type_.make_session(context_, *handler_, make_socket_stream(dup_of(fd)),
+    if (const int own = tls_ ? -1 : dup_of(fd); own >= 0) {
+      auto session = type_.make_session(context_, *handler_, make_socket_stream(own),
                                         producer_of(peer_of(fd)), settings_);
       session->set_keepable();
       if (session->resume(group)) {
@@ -242,14 +242,12 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
     return false;
   }
 
-  bool read_on(KeptGroup& group) {
+  void read_on(KeptGroup& group) {
     auto rings = std::make_shared<KeptRings>(context_, *handler_, producer_of(group.card.client().peer));
     KeptRings* const key = rings.get();
     kept_.insert(key);
-    if (rings->start(group, [self = shared_from_this()](KeptRings& ended) { self->kept_.erase(&ended); }))
-      return true;
-    kept_.erase(key);
-    return false;
+    if (!rings->start(group, [self = shared_from_this()](KeptRings& ended) { self->kept_.erase(&ended); }))
+      kept_.erase(key);
   }
 
   /// Once a second: connections that have lived that long are worth keeping.

@@ -40,7 +40,8 @@ void RingLink::attach(std::string_view payload, const Replies& replies, std::str
   uint64_t ring_id = 0;
   if (payload.size() == kPayloadBytes) {
     what = uint8_t(payload[0]), ring_id = frames::load<uint64_t>(payload.data() + 1);
-    attached = attach_one(what, ring_id, descriptors_.take());
+    ring::Descriptor fd = descriptors_.take();
+    attached = attach_one(what, ring_id, fd);
   }
   replies.ring(out, what, ring_id, attached.code, attached.text);
   if (attached.code == ring::kAttached) return;
@@ -68,49 +69,64 @@ void RingLink::make_set() {
 
 /// A client sends its rings without waiting for what becomes of arena and doorbell; when one of these is
 /// refused it sends their records itself.
-ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
+ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor& fd) {
   for (const ring::Attached* base : {&arena_refusal_, &doorbell_refusal_})
     if (what == ring::kRing && base->code != ring::kAttached) return {base->code, base->text, true};
-  auto attached = attach_to_set(what, ring_id, std::move(fd));
+  auto attached = attach_to_set(what, ring_id, fd);
   if (attached.code == ring::kBadOrder) return attached;  // there is one
   if (what == ring::kArena) arena_refusal_ = attached;
   if (what == ring::kDoorbell) doorbell_refusal_ = attached;
   return attached;
 }
 
-ring::Attached RingLink::attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
+/// Takes away a doorbell only.
+ring::Attached RingLink::attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor& fd) {
   if (!set_) make_set();
   uint64_t bytes_left = UINT64_MAX;
-  if (share_) bytes_left = share_->aside.bytes_max - std::min(share_->aside.bytes_max, share_->aside.bytes);
+  if (share_ && !adopting_)
+    bytes_left = share_->aside.bytes_max - std::min(share_->aside.bytes_max, share_->aside.bytes);
   const int kept = fd.get();
   auto attached = set_->attach(what, ring_id, kept, bytes_left);
   if (what == ring::kDoorbell && attached.code == ring::kAttached)
     if (const char* wrong = sweeper_->set_doorbell(*set_, std::move(fd))) return {ring::kBadMemory, wrong};
-  if (attached.code == ring::kAttached && !adopting_ && context_.kept.available()) keep(what, ring_id, kept);
+  if (attached.code == ring::kAttached && !adopting_) keep(what, ring_id, kept);
   count_memory(set_->bytes());
   sweeper_->hurry(*set_);
   return attached;
 }
 
-/// The same memory of the same client has the same key, whoever reads it.
+/// The same memory of the same client has the same key, whoever reads it. The hash is none that resists: no
+/// user may come by the key of another, and put his card in its place.
 std::string RingLink::key_of(int arena) const {
   struct stat st {};
   fstat(arena, &st);
-  const std::string who = std::to_string(st.st_ino) + " " + std::to_string(producer_.peer.uid.value_or(0)) +
-                          " " + producer_.client->identity->client_id;
-  char text[24];
-  std::snprintf(text, sizeof text, "%016zx", std::hash<std::string>()(who));
+  const std::string who = std::to_string(st.st_ino) + " " + producer_.client->identity->client_id;
+  char text[40];
+  std::snprintf(text, sizeof text, "%u_%016zx", unsigned(producer_.peer.uid.value_or(0)),
+                std::hash<std::string>()(who));
   return text;
 }
 
 void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
-  if (what == ring::kArena && context_.kept.admits_new()) use_key(key_of(fd));
-  if (key_.empty()) return;  // or a doorbell before its arena: no ring can come yet
-  context_.kept.keep(key_,
-                     what == ring::kArena      ? std::string(KeptStore::kArena)
-                     : what == ring::kDoorbell ? std::string(KeptStore::kDoorbell)
-                                               : KeptStore::ring_part(ring_id),
-                     fd);
+  KeptStore& store = context_.kept;
+  if (!store.available() && key_.empty()) return;
+  if (what == ring::kArena) {
+    std::string key = key_of(fd);
+    if (store.keeps(key, KeptStore::kArena) || store.admits_new()) use_key(std::move(key));
+  }
+  const bool kept = !key_.empty() && store.keep(key_,
+                                                what == ring::kArena      ? std::string(KeptStore::kArena)
+                                                : what == ring::kDoorbell ? std::string(KeptStore::kDoorbell)
+                                                                          : KeptStore::ring_part(ring_id),
+                                                fd);
+  if (kept || what == ring::kDoorbell || std::exchange(unkept_, true)) return;
+  log::sampled(
+      log::Level::warn, "ring_kept",
+      "{}: the service manager does not keep all of its rings: when it dies together with the agent, "
+      "what they hold is lost; {}",
+      producer_.peer.address,
+      key_.empty() ? "too many processes are new at present: have it connect anew later"
+                   : "raise FileDescriptorStoreMax");
 }
 
 void RingLink::use_key(std::string key) {
@@ -118,19 +134,30 @@ void RingLink::use_key(std::string key) {
   context_.kept.retain(key_);
 }
 
-void RingLink::adopt(KeptGroup& group) {
+bool RingLink::adopt(KeptGroup& group) {
   make_set();
   use_key(group.key);
   adopting_ = true;  // it is kept as it is
-  const auto attach = [&](uint8_t what, uint64_t ring_id, ring::Descriptor fd) {
-    const auto attached = attach_one(what, ring_id, std::move(fd));
-    if (attached.code != ring::kAttached)
+  bool all = true;
+  const auto attach = [&](uint8_t what, uint64_t ring_id, ring::Descriptor& fd) {
+    const auto attached = attach_one(what, ring_id, fd);
+    if (attached.code == ring::kAttached) return;
+    all = false;
+    if (what == ring::kRing) context_.kept.forget(key_, KeptStore::ring_part(ring_id));
+    ++producer_.stats->ring_refusals;
+    if (!attached.follows)
       log::error("{}: what was kept of its rings cannot be read: {}", producer_.peer.address, attached.text);
   };
-  attach(ring::kArena, 0, std::move(group.arena));
-  if (group.doorbell.get() >= 0) attach(ring::kDoorbell, 0, std::move(group.doorbell));
-  for (auto& [ring_id, fd] : group.rings) attach(ring::kRing, ring_id, std::move(fd));
+  attach(ring::kArena, 0, group.arena);
+  if (group.doorbell.get() >= 0) attach(ring::kDoorbell, 0, group.doorbell);
+  for (auto& [ring_id, fd] : group.rings) attach(ring::kRing, ring_id, fd);
   adopting_ = false;
+  return all;
+}
+
+void RingLink::give_back() {
+  if (set_) set_->on_gone = nullptr;
+  close();
 }
 
 void RingLink::finish() {

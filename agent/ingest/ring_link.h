@@ -34,17 +34,22 @@ class RingLink {
   bool finished() const { return !set_ || set_->finished(); }
   /// After the last turn, before the handler goes. Safe twice.
   void close();
-  /// Reads on what an agent before this one had attached. Before anything is attached.
-  void adopt(KeptGroup& group);
+  /// Reads on what an agent before this one had attached, whatever its user may attach by now. Before
+  /// anything is attached. False: some of it cannot be read, and that was said.
+  bool adopt(KeptGroup& group);
+  /// After adopt(): somebody else adopts it.
+  void give_back();
   /// What all this is kept under (KeptStore); empty: nothing is, yet.
   const std::string& key() const { return key_; }
+  /// Could the next agent read on all that is attached?
+  bool all_kept() const { return !unkept_; }
   size_t ring_count() const { return set_ ? set_->ring_count() : 0; }
-  /// Has its client written nothing since the last look?
-  bool is_quiet() const { return !set_ || set_->is_quiet(); }
+  /// Changes whenever its client has written, or dropped, something.
+  uint64_t written() const { return set_ ? set_->written() : 0; }
 
  private:
-  ring::Attached attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor fd);
-  ring::Attached attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor fd);
+  ring::Attached attach_one(uint8_t what, uint64_t ring_id, ring::Descriptor& fd);
+  ring::Attached attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor& fd);
   void make_set();
   void keep(uint8_t what, uint64_t ring_id, int fd);
   std::string key_of(int arena) const;
@@ -62,7 +67,7 @@ class RingLink {
   std::shared_ptr<ring::RingSet> set_;
   ring::Attached arena_refusal_, doorbell_refusal_;  ///< kAttached: none
   std::string key_;
-  bool adopting_ = false;
+  bool adopting_ = false, unkept_ = false;
   uint64_t counted_ = 0;  // in share_
 };
 

@@ -57,8 +57,8 @@ class Session : public std::enable_shared_from_this<Session>, public Waiter {
   virtual void reconfigure(const Settings&) {}
   /// Time to have it kept for the next agent, if it can be; from time to time.
   virtual void keep() {}
-  /// Instead of beginning: goes on where an agent before this one has stopped. False: it cannot; nothing of
-  /// `group` was used. Before start().
+  /// Instead of beginning: goes on where an agent before this one has stopped. False: it cannot; the card and
+  /// the rings of `group` are still there. Before start().
   virtual bool resume(KeptGroup&) { return false; }
   /// Its bytes are those of its socket: nothing but this process's memory stands between them (as TLS does).
   void set_keepable() { keepable_ = true; }

@@ -3,8 +3,11 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <functional>
 
+#include "agent/core/log.h"
 #include "agent/core/uuid.h"
 #include "agent/ingest/stream_session.h"
 
@@ -26,14 +29,14 @@ void StreamSession::push_policy(const std::string& policy) {
 
 /// Who has said no hello is often gone soon, and each would cost the service manager four messages.
 void StreamSession::keep() {
-  if (std::exchange(was_young_, false) || is_kept_) return;
+  if (std::exchange(was_young_, false)) return;
   keep_now();
   note_idle();
 }
 
 void StreamSession::keep_now() {
   if (is_kept_ || !keepable_ || !context_.kept.available() || ending() || draining_) return;
-  if (!protocol_ || (producer_.client && !welcomed_)) return;
+  if (!protocol_ || (producer_.client && !welcomed_) || (rings_ && !rings_->all_kept())) return;
   if (kept_key_.empty()) {
     if (!context_.kept.has_room()) return;
     keep_as(random_uuid());
@@ -52,16 +55,33 @@ void StreamSession::keep_as(const std::string& key) {
   auto card = KeptCard::make({producer_.stats->name, producer_.peer,
                               producer_.client ? producer_.client->identity->client_id : "",
                               producer_.service, producer_.level, &protocol_->replies() == &frame_replies()});
-  if (!card) return;
+  const int error = errno;
   if (key != kept_key_) {
     context_.kept.retain(key);
     if (!kept_key_.empty()) context_.kept.release(kept_key_);
     is_kept_ = is_kept_ && context_.kept.keep(key, KeptStore::kConnection, connection_.fd());
   }
   kept_key_ = key;
-  card_ = std::move(card);
-  card_->set_policy(hash_of(handler_.policy()));
-  context_.kept.keep(key, KeptStore::kCard, card_->fd());
+  if (card && context_.kept.keep(key, KeptStore::kCard, card->fd())) {
+    card_ = std::move(card);
+    card_->set_policy(hash_of(handler_.policy()));
+    return;
+  }
+  // The next agent must not take it for the client it was before.
+  keep_no_more();
+  context_.kept.forget(key, KeptStore::kCard);
+  card_.reset();
+  log::sampled(
+      log::Level::warn, "kept_card",
+      "{}: there is no card for the next agent ({}): it will not go on with this connection, nor with "
+      "rings of a process that dies together with this agent; raise LimitNOFILE",
+      producer_.peer.address, card ? "no room in the service manager" : std::strerror(error));
+}
+
+/// The next agent shall close it, so that its client begins anew.
+void StreamSession::keep_no_more() {
+  set_busy();
+  if (std::exchange(is_kept_, false)) context_.kept.forget(kept_key_, KeptStore::kConnection);
 }
 
 void StreamSession::set_busy() {
@@ -84,7 +104,7 @@ bool StreamSession::is_written() const {
 void StreamSession::note_idle() {
   if (!is_kept_ || !resting_ || closing_ || end_of_input_ || backlog_) return;
   if (!protocol_->between() || protocol_->discarding()) return;
-  if (!out_.empty() || !last_words_.empty() || !acks_.empty()) return;
+  if (!out_.empty() || !last_words_.empty() || !acks_.empty() || !context_.kept.all_told()) return;
   if (is_written())
     card_->set_idle(producer_.client ? producer_.next_seq : 1);
   else
@@ -115,11 +135,16 @@ bool StreamSession::resume(KeptGroup& group) {
   } else {
     protocol_ = make_line_protocol(input_, handler_, producer_, true);
   }
+  const bool has_rings = group.arena.get() >= 0 || !group.rings.empty();
+  if (rings_ && has_rings && !rings_->adopt(group)) {
+    rings_->give_back();
+    handler_.on_close(producer_);
+    return false;
+  }
   card_ = std::move(group.card);
   kept_key_ = group.key;
   is_kept_ = true, was_young_ = false;
   context_.kept.retain(kept_key_);
-  if (rings_ && group.arena.get() >= 0) rings_->adopt(group);
   if (welcomed_ && card_->policy() != hash_of(handler_.policy())) push_policy(handler_.policy());
   return true;
 }

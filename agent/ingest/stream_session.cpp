@@ -279,6 +279,7 @@ asio::awaitable<void> StreamSession::obey(Request request) {
       break;
     case Request::Kind::ring:
       rings_->attach(request.text, protocol_->replies(), out_);
+      if (!rings_->all_kept()) keep_no_more();
       if (!rings_->key().empty()) keep_as(rings_->key()), keep_now();
       break;
     case Request::Kind::drops:
@@ -314,7 +315,7 @@ asio::awaitable<void> StreamSession::welcome(Hello hello) {
     co_await wait_progress(deadline);
   if (ending()) co_return;
   welcomed_ = true;
-  if (card_) keep_as(kept_key_);  // it may be another client now
+  if (!kept_key_.empty()) keep_as(kept_key_);  // it may be another client now
   protocol_->replies().welcome(out_,
                                {producer_.client->identity->client_id, welcome->level, welcome->last_seq,
                                 context_.buffer.record_bytes_max, handler_.policy(), rings_ != nullptr});

@@ -31,6 +31,7 @@ class StreamSession final : public Session {
   bool is_refused();
   void keep_now();
   void keep_as(const std::string& key);
+  void keep_no_more();
   void set_busy();
   void note_idle();
   bool is_written() const;

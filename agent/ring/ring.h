@@ -48,6 +48,8 @@ class Ring {
   void end_here() { end_ = head_; }
   bool drained() const { return index_ == head_ || index_ >= end_; }
   bool closed() const { return closed_; }
+  /// How far the client had come at the last look.
+  uint64_t head() const { return head_; }
   /// Records that its client dropped, all ever.
   uint64_t dropped() const { return dropped_; }
 

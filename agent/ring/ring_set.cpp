@@ -142,6 +142,12 @@ void RingSet::look(int64_t cut_ns) {
   }
 }
 
+uint64_t RingSet::written() const {
+  uint64_t sum = 0;
+  for (const auto& ring : rings_) sum += ring->head() + ring->dropped();
+  return sum;
+}
+
 Intake RingSet::take(Ring& ring) {
   const std::string_view record = ring.take(tools_.record);
   const Transcoded& t = tools_.transcoder.transcode(record, ring.clock(), *arena_, tools_.clock);

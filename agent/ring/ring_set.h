@@ -63,6 +63,8 @@ class RingSet {
   /// first records. True for kRingAwaitedNs at most. Before each sweep.
   bool awaits_ring(int64_t monotonic_ns);
   static constexpr int64_t kRingAwaitedNs = 20'000'000;
+  /// Of all rings, as seen by the last sweep: changes whenever a client has written, or dropped, something.
+  uint64_t written() const;
   /// At most kSweepBytesMax, and a record.
   Swept sweep();
   /// After each sweep that was taken, and when the journal has got on: tells clients what is safe.

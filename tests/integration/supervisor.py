@@ -68,6 +68,10 @@ class Supervisor:
             if data == b"END=1":
                 return
 
+    def say(self, word):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(word.encode(), self.test.path("notify.sock"))
+
     def obey(self, fields, fds):
         name = fields.get("FDNAME", "stored")
         assert len(name) <= 255 and name.isprintable() and ":" not in name, name
@@ -104,8 +108,7 @@ class Supervisor:
 
     def read_all(self):
         """What an agent that is gone has said, it has said before this word of ours: the store is what it is then."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
-            own.sendto(b"READ=ALL", self.test.path("notify.sock"))
+        self.say("READ=ALL")
         self.wait_for("READ=ALL")
 
     # --- start and end -----------------------------------------------------------------------------------------
@@ -148,8 +151,7 @@ class Supervisor:
     def close(self):
         if self.agent:
             self.end()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
-            s.sendto(b"END=1", self.test.path("notify.sock"))
+        self.say("END=1")
         self.thread.join(harness.DEADLINE_S)
         for s in (*self.sockets, self.notified):
             s.close()

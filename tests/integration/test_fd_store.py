@@ -1,73 +1,20 @@
 """What the service manager keeps for the agent (docs/decisions/0020-descriptor-store.md): ring contents outlive both sides,
-connections outlive the agent. supervisor.py takes systemd's part."""
-import array
-import collections
+connections outlive the agent."""
 import contextlib
-import fcntl
-import json
 import os
 import re
+import resource
 import signal
 import socket
-import struct
-import termios
-import threading
 import unittest
 
 import frames
 import harness
 import rings
-from cpp_client import DRIVER, Driver
 from harness import log, wait_for
-from supervisor import Supervisor
+from stored import DISK, Stored, unread
 
-DISK = 'journal: {type: disk, max_bytes: 64MiB}' + harness.ALL_TO_FILE
-RESTARTS = 200 if harness.LONG else 20
 RECORD_BYTES = 32  # of a site with one i64 and no ids
-
-
-def unread(sock):
-    """Bytes of ours that the other side has not read yet."""
-    waiting = array.array("i", [0])
-    fcntl.ioctl(sock, termios.TIOCOUTQ, waiting)
-    return waiting[0]
-
-
-class Stored(harness.AgentTest):
-    def setUp(self):
-        super().setUp()
-        self.write_config(DISK)
-        self.supervisor = Supervisor(self)
-
-    def restart(self, how=signal.SIGKILL, between=lambda: None):
-        self.assertEqual(self.supervisor.end(how), -signal.SIGKILL if how == signal.SIGKILL else 0)
-        between()
-        self.supervisor.start()
-
-    def numbers(self):
-        try:
-            with open(self.path("out.jsonl"), encoding="utf-8") as f:
-                records = [json.loads(line) for line in f.read().split("\n")[:-1]]
-        except FileNotFoundError:
-            return []
-        return [r["attributes"]["n"] if "attributes" in r else r["n"] for r in records]
-
-    def wait_numbers(self, count):
-        self.assertEqual(wait_for(lambda: len(self.numbers()) >= count and self.numbers(), lambda: "%d records, there are %d\n%s" % (
-            count, len(self.numbers()), self.supervisor.said()[-3000:])), list(range(count)))
-
-    def wait_kept(self, count=1):
-        """Until so many connections are kept, and the agent has done with all that they brought (agent/ingest/kept_card.h)."""
-        def kept():
-            with self.supervisor.lock:
-                cards = [os.pread(fd, 24, 0) for name, fd in self.supervisor.store if name.endswith(".card")]
-                return len(self.supervisor.kept(".conn")) == count and all(struct.unpack("<QQQ", card)[2] for card in cards)
-        wait_for(kept, lambda: "kept: %s\n%s" % (self.supervisor.names(), self.supervisor.said()[-3000:]))
-
-    def open(self):
-        c = self.supervisor.connect()
-        self.addCleanup(c.sock.close)
-        return c
 
 
 def write(n, producer, agent, ring, site, go_on):
@@ -124,6 +71,88 @@ class Rings(Stored):
             self.wait_numbers(written)
         p.ring(attached=True).log(site, written)  # the connection is still one that is answered
         self.wait_numbers(written + 1)
+
+    def read_on_without_connection(self):
+        """A producer that lives, whose connection the next agent could not go on with."""
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        self.wait_kept()
+        p.connection.sock.sendall(b"half")
+        wait_for(lambda: unread(p.connection.sock) == 0, "it is read")
+        self.restart(between=lambda: ring.log(site, 0))
+        self.assertEqual(p.connection.read_all(), [])
+        self.wait_numbers(1)
+        ring.log(site, 1)
+        self.wait_numbers(2)
+        return p, ring, site
+
+    def attached(self):
+        return self.supervisor.status()["sources"]["local"].get("rings", {}).get("attached", 0)
+
+    def test_a_producer_that_is_back_and_attaches_nothing_sends_its_rings_itself(self):
+        p, ring, site = self.read_on_without_connection()
+        self.assertEqual(self.attached(), 1)
+        p.disconnect()
+        p.connection = frames.connect(self.supervisor)
+        p.connection.hello(client_id=p.client_id)
+        wait_for(lambda: self.attached() == 0, "they are left to it")
+        wait_for(lambda: ring[rings.TAIL] == ring[rings.HEAD], "what was read is said")
+        ring.log(site, 2)
+        p.connection.send(frames.records(1, [log("m", n=2)]))
+        self.wait_numbers(3)
+
+    def test_another_process_of_that_name_does_not_end_them(self):
+        _, ring, site = self.read_on_without_connection()
+
+        def hello():
+            with frames.connect(self.supervisor) as c:
+                c.hello(client_id="app")
+            return True
+        child = rings.Child(lambda n: n == 0 and hello() or wait_for(lambda: False, "killed", 60))
+        wait_for(lambda: self.supervisor.status()["clients"].get("app", {}).get("pid") == child.pid, "it has said hello")
+        begin = harness.time.monotonic()
+        wait_for(lambda: harness.time.monotonic() - begin > 2, "two looks")
+        child.kill()
+        ring.log(site, 2)
+        self.wait_numbers(3)
+
+    @unittest.skipUnless(harness.LONG, "takes a minute: WEIR_LONG=1")
+    def test_a_slow_producer_is_read_for_as_long_as_it_lives(self):
+        _, ring, site = self.read_on_without_connection()
+        begin = harness.time.monotonic()
+        wait_for(lambda: harness.time.monotonic() - begin > 65, "a minute without a record", 70)
+        ring.log(site, 2)
+        self.wait_numbers(3)
+
+    def assert_begins_anew(self, p, ring, site, count):
+        """The connection has ended, so that nobody writes to a ring that nobody reads."""
+        self.assertEqual(p.connection.read_all(), [])
+        p.attach_to(self.supervisor)
+        ring.log(site, count)
+        self.wait_numbers(count + 1)
+
+    def test_a_ring_that_there_was_no_room_for_ends_its_connection_with_the_agent(self):
+        self.supervisor.start(FDSTORE="4")  # arena, card, connection, doorbell
+        p, ring, site = self.producer()
+        wait_for(lambda: len(self.supervisor.names()) == 3, lambda: "without the connection: %s" % self.supervisor.names())
+        self.assertRegex(self.supervisor.said(), r"unix:uid=%d,pid=%d: .*not keep.*raise FileDescriptorStoreMax" % (os.getuid(), os.getpid()))
+        self.restart()
+        self.assert_begins_anew(p, ring, site, 0)
+
+    def test_a_ring_that_cannot_be_read_on_ends_its_connection_and_the_others_are_read(self):
+        self.supervisor.start()
+        p, ring, site = self.producer()
+        broken = p.ring()
+        self.wait_kept()
+
+        def between():
+            ring.log(site, 0)
+            broken[rings.PLACES] = broken[rings.PLACES + 16] = 8  # behind its head
+        self.restart(between=between)
+        self.assertIn("what was kept of its rings cannot be read: its place makes no sense", self.supervisor.said())
+        p.rings.remove(broken)
+        self.assert_begins_anew(p, ring, site, 1)
+        wait_for(lambda: len(self.supervisor.names()) == 5, lambda: "card, connection, arena, doorbell, ring: %s" % self.supervisor.names())
 
     def test_a_producer_that_attaches_anew_takes_its_rings_over(self):
         self.supervisor.start()
@@ -246,6 +275,31 @@ class Connections(Stored):
         os.symlink(self.path("no/out.jsonl"), self.path("out.jsonl"))
         self.wait_numbers(sent)
 
+    @unittest.skipIf(harness.SANITIZED, "UBSan looks at memory through a pipe, for which there is no descriptor")
+    def test_a_client_without_a_card_is_not_taken_for_the_one_before(self):
+        self.supervisor.start()
+        c = self.open()
+        c.hello(client_id="a", ack="durable", next_seq=1)
+        c.send([log("m", n=n) for n in range(10)])
+        c.read_to_ack(10)
+        self.wait_kept()
+        pid = self.supervisor.agent.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))  # no descriptor for another card
+        c.hello(client_id="b", ack="durable", next_seq=1)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        c.send([log("m", n=10)])
+        c.read_to_ack(1)
+        wait_for(lambda: self.supervisor.names() == [], lambda: "nothing is kept: %s" % self.supervisor.names())
+        self.assertRegex(self.supervisor.said(), r"pid=%d: .*no card.*Too many open files" % os.getpid())
+        self.restart()
+        self.assertEqual(c.read_all(), [])
+        c = self.open()
+        self.assertEqual(c.hello(client_id="b", ack="durable")["last_seq"], 1)
+        c.send([log("m", n=11)])
+        c.read_to_ack(2)
+        self.wait_numbers(12)
+
     def test_half_a_line_ends_the_connection_and_the_client_sends_it_again(self):
         self.supervisor.start()
         c = self.open()
@@ -290,117 +344,6 @@ class Connections(Stored):
         self.wait_numbers(20)
         with self.supervisor.lock:
             self.assertEqual([w for w in self.supervisor.words if "FDSTORE" in w], [])
-
-
-class LineClient:
-    """Sends numbered records on one connection for as long as that lives, then on the next; resends what was not acknowledged."""
-
-    def __init__(self, path):
-        self.path, self.acked, self.refused, self.connections, self.stopping = path, 0, 0, 0, False
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-
-    def run(self):
-        while not self.stopping:
-            try:
-                self.talk()
-            except ConnectionRefusedError:
-                self.refused += 1
-            except OSError:
-                pass
-
-    def talk(self):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(harness.DEADLINE_S)
-            s.connect(self.path)
-            self.connections += 1
-            sent = self.acked
-            s.sendall(harness.as_bytes([harness.compact({"weir": "hello", "client_id": "lines", "ack": "durable", "next_seq": sent + 1})]))
-            answers = s.makefile("r", encoding="utf-8")
-            while not self.stopping:
-                s.sendall(harness.as_bytes([log("m", n=n) for n in range(sent, sent + 12)]))
-                sent += 12
-                while self.acked < sent:
-                    line = answers.readline()
-                    if not line:
-                        return
-                    self.acked = max(self.acked, json.loads(line).get("seq", 0))
-
-
-def until_ring(driver):
-    """How many records it took: those before the ring go as frames."""
-    count = 0
-
-    def ring():
-        nonlocal count
-        count += driver.do("log 1") == "ok"
-        return driver.stats()["transport"] == "ring"
-    wait_for(ring, "the driver has rings")
-    return count
-
-
-@unittest.skipUnless(os.access(DRIVER, os.X_OK), "no native client at " + DRIVER)
-class Restarts(Stored):
-    CONFIG = 'sandbox: {}\nlisten: {local: {type: unix, path: "@/in.sock", stamp: true}}\n' + DISK
-
-    def by_producer(self):
-        """{pid: numbers of its native records in the order of the file}, and those of the lines."""
-        native, lines = collections.defaultdict(list), []
-        with open(self.path("out.jsonl"), encoding="utf-8") as f:
-            for record in map(json.loads, f.read().split("\n")[:-1]):
-                if record["message"] == "m":
-                    lines.append(record["n"])
-                else:
-                    native[record["_peer"]["pid"]].append(record["attributes"]["n"])
-        return native, lines
-
-    def test_twenty_restarts_under_load(self):
-        """Half of them by SIGKILL; every fourth takes a producer along while no agent runs."""
-        self.write_config(self.CONFIG)
-        self.supervisor.start()
-        alive = Driver(self, "unix:" + self.path("in.sock"))
-        logged = {alive.proc.pid: until_ring(alive)}
-        lines = LineClient(self.path("in.sock"))
-        try:
-            for n in range(RESTARTS):
-                acked = lines.acked
-                wait_for(lambda: lines.acked > acked, "records are acknowledged")
-                dying = self.dying_driver() if n % 4 == 0 else None
-                alive.do("log 200")
-                how, connections = signal.SIGKILL if n % 2 else signal.SIGTERM, lines.connections
-                self.restart(how, lambda: self.between(alive, dying))
-                acked = lines.acked
-                wait_for(lambda: lines.acked > acked, "records are acknowledged again")
-                if how == signal.SIGTERM:
-                    self.assertEqual(lines.connections, connections, "an orderly stop closes nothing")
-                logged[alive.proc.pid] += 300
-                if dying:
-                    logged[dying[0].proc.pid] = dying[1]
-        finally:
-            lines.stopping = True
-            lines.thread.join()
-        self.assertEqual(alive.do("flush 20000"), "done")
-        print("connections: native %d, lines %d; %d lines acknowledged" % (alive.stats()["connections"], lines.connections, lines.acked))
-        self.assertEqual((lines.refused, alive.stats()["dropped"], alive.stats()["connections"]), (0, 0, 1))
-        self.assertEqual(self.supervisor.end(signal.SIGTERM), 0)
-        native, numbers = self.by_producer()
-        self.assertEqual(numbers[:lines.acked], list(range(lines.acked)))
-        self.assertEqual(len(numbers), len(set(numbers)), "nothing twice")
-        for pid, count in logged.items():
-            self.assertEqual(native[pid], list(range(1, count + 1)), "whole, once and in order: %d" % pid)
-
-    def dying_driver(self):
-        driver = Driver(self, "unix:" + self.path("in.sock"))
-        count = until_ring(driver)
-        driver.do("log 100")
-        return driver, count + 300
-
-    def between(self, alive, dying):
-        """No agent runs."""
-        alive.do("log 100")
-        if dying:
-            dying[0].do("log 200")
-            dying[0].kill()
 
 
 if __name__ == "__main__":

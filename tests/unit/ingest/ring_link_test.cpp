@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "agent/ingest/session.h"
+#include "tests/support/manager.h"
 #include "tests/support/ring_handler.h"
 #include "tests/support/ring_memory.h"
 
@@ -31,7 +32,7 @@ class Bench {
     close(sockets[0]), close(sockets[1]);
   }
   /// What a RING frame with this descriptor is answered.
-  uint16_t attach(uint8_t what, uint64_t ring_id, int fd) {
+  uint16_t attach(uint8_t what, uint64_t ring_id, int fd, RingLink& to) {
     char byte = 0, control[CMSG_SPACE(sizeof fd)] = {};
     iovec bytes{&byte, 1};
     msghdr message{};
@@ -41,13 +42,16 @@ class Bench {
     with->cmsg_level = SOL_SOCKET, with->cmsg_type = SCM_RIGHTS, with->cmsg_len = CMSG_LEN(sizeof fd);
     std::memcpy(CMSG_DATA(with), &fd, sizeof fd);
     REQUIRE(sendmsg(sockets[0], &message, 0) == 1);
-    REQUIRE(link.read_some(sockets[1], {&byte, 1}).is(IoStep::Kind::done));
+    REQUIRE(to.read_some(sockets[1], {&byte, 1}).is(IoStep::Kind::done));
     std::string answer;
-    link.attach(raw(what) + raw(ring_id), frame_replies(), answer);
+    to.attach(raw(what) + raw(ring_id), frame_replies(), answer);
     return frames::load<uint16_t>(answer.data() + frames::kHeaderBytes + 9);
   }
-  uint16_t attach(const ClientArena& arena) { return attach(ring::kArena, 0, arena.fd); }
-  uint16_t attach(ClientRing& ring) { return attach(ring::kRing, ring.header().ring_id, ring.fd); }
+  uint16_t attach(const ClientArena& arena) { return attach(ring::kArena, 0, arena.fd, link); }
+  uint16_t attach(ClientRing& ring) { return attach(ring, link); }
+  uint16_t attach(ClientRing& ring, RingLink& to) {
+    return attach(ring::kRing, ring.header().ring_id, ring.fd, to);
+  }
 
   boost::asio::io_context io;
   IntakeGate gate{io};
@@ -71,7 +75,7 @@ TEST_CASE("rings behind an arena that found no memory left are refused as it was
   ClientRing one(1), two(2), three(3);
   CHECK(b.attach(arena) == ring::kTooMany);
   const ring::Descriptor doorbell(eventfd(0, EFD_CLOEXEC));
-  CHECK(b.attach(ring::kDoorbell, 0, doorbell.get()) == ring::kAttached);
+  CHECK(b.attach(ring::kDoorbell, 0, doorbell.get(), b.link) == ring::kAttached);
   for (ClientRing* r : {&one, &two, &three}) CHECK(b.attach(*r) == ring::kTooMany);
   CHECK(b.violations == 0);
   CHECK(b.producer.stats->ring_refusals == 4);
@@ -85,7 +89,7 @@ TEST_CASE("rings behind a doorbell that is refused are refused: their client sen
   ClientArena arena;
   ClientRing one(1), two(2);
   CHECK(b.attach(arena) == ring::kAttached);
-  CHECK(b.attach(ring::kDoorbell, 0, arena.fd) == ring::kBadMemory);
+  CHECK(b.attach(ring::kDoorbell, 0, arena.fd, b.link) == ring::kBadMemory);
   CHECK(b.attach(one) == ring::kBadMemory);
   CHECK(b.attach(two) == ring::kBadMemory);
   CHECK(b.violations == 1);
@@ -104,6 +108,32 @@ TEST_CASE("what a ring took of its user's memory is free when it is let go of") 
   CHECK(b.link.ring_count() == 0);
   CHECK(b.share->aside.bytes == kBytes);
   CHECK(b.attach(two) == ring::kAttached);
+}
+
+TEST_CASE("that a ring is not kept is known, and who comes once more is not new") {
+  const test::Manager manager;
+  ClientArena arena;
+  ClientRing one(1);
+  {
+    Bench b;
+    CHECK(b.link.all_kept());
+    CHECK(b.attach(arena) == ring::kAttached);
+    CHECK(b.attach(one) == ring::kAttached);
+    CHECK(b.link.all_kept());
+    while (b.context.kept.admits_new()) continue;
+    RingLink again{b.context, b.handler, b.producer, b.share, [] {}, [](const char*) {}};
+    CHECK(b.attach(ring::kArena, 0, arena.fd, again) == ring::kAttached);
+    CHECK(b.attach(one, again) == ring::kAttached);
+    CHECK(again.all_kept());
+    again.close();
+  }
+  Bench b;
+  CHECK(
+      manager.next().starts_with("FDSTORE=1\nFDPOLL=0\nFDNAME=weir.1000_"));  // no other user has such a key
+  while (b.context.kept.admits_new()) continue;
+  CHECK(b.attach(arena) == ring::kAttached);
+  CHECK_FALSE(b.link.all_kept());
+  CHECK(b.link.key().empty());
 }
 
 }  // namespace weir
