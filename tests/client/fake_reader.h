@@ -95,4 +95,8 @@ inline std::string stable(std::string line) {
   return line;
 }
 
+inline size_t lines_with(const std::vector<std::string>& lines, const std::string& text) {
+  return size_t(std::count_if(lines.begin(), lines.end(), [&](auto& l) { return l.find(text) != l.npos; }));
+}
+
 }  // namespace weir::test
