@@ -177,10 +177,12 @@ int main(int argc, char** argv) {
   log4(0);
   bench::pin(0);
   std::thread reader;
-  if (argc > 1)
-    weir::flush(std::chrono::seconds(2));
-  else
+  if (argc == 1) {
     reader = std::thread(drain);
+  } else if (weir::flush(std::chrono::seconds(2)); weir::stats().transport != weir::Transport::ring) {
+    std::fprintf(stderr, "client_bench: no agent reads the rings at %s: start one, or give no address\n", argv[1]);
+    return 69;
+  }
   of_weir();
   of_syslog();
   char directory[] = "/tmp/weir-client-bench-XXXXXX";
