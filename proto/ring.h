@@ -44,6 +44,8 @@ struct RingHeader {
   alignas(128) std::atomic<uint64_t> tail;
   std::atomic<uint64_t> places_done;  ///< agent: places[places_done & 1] counts
   RingPlace places[2];
+  /// So many of `dropped` are counted: by an agent that reads the ring, or told by its client with DROPS.
+  std::atomic<uint64_t> dropped_told;
   alignas(128) std::atomic<uint64_t> dropped;  ///< client: records that found no room, all ever
   std::atomic<uint32_t> closed;                ///< client: 1: its thread is gone, nothing more comes
 };
@@ -143,7 +145,7 @@ enum RingCode : uint16_t {
   kBadMemory = 3,     ///< seals, size, magic, version, capacity
   kBadOrder = 4,      ///< a ring before the arena, or an arena or doorbell twice
   kTooMany = 5,   ///< rings of this connection, of the agent, memory of this user (limits.per_uid.memory), or
-                  ///< descriptors of the agent
+                  ///< descriptors or mappings of the agent
   kBadClock = 6,  ///< ClockKind::tsc, and this machine's counter is no clock
 };
 

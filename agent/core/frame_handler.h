@@ -59,7 +59,6 @@ struct ClientState {
   uint64_t mark = 0;                 ///< for has_reached(): everything up to last_seq lies before it
   uint64_t gaps = 0;                 ///< numbers that never came
   uint64_t dropped = 0;              ///< records it says it dropped itself
-  uint64_t ring_dropped = 0;         ///< of one of its rings: so many of those are told already
   int64_t last_seen_ns = 0;          ///< monotonic
   const void* owner = nullptr;       ///< the Producer that serves it now
   std::function<void()> taken_over;  ///< says bye to that connection

@@ -10,15 +10,15 @@ constexpr size_t kPadding = 16;
 
 }  // namespace
 
-Result<std::unique_ptr<Arena>> Arena::attach(int fd, std::string_view service) {
+tl::expected<std::unique_ptr<Arena>, Refusal> Arena::attach(int fd, std::string_view service) {
   auto memory = SharedMemory::map(fd, kArenaBytesMin, kArenaBytesMax, SharedMemory::Data::once);
   if (!memory) return tl::unexpected(memory.error());
   ArenaHeader header;
   std::memcpy(static_cast<void*>(&header), memory->header(), offsetof(ArenaHeader, used));
-  if (header.magic != kArenaMagic) return fail("not an arena: its first bytes are not WEIRRAN1");
+  if (header.magic != kArenaMagic) return refuse("not an arena: its first bytes are not WEIRRAN1");
   if (header.version != kVersion || header.header_bytes != kHeaderBytes)
-    return fail("an arena of another version; this agent knows version 1");
-  if (header.capacity != memory->capacity()) return fail("its header names another capacity than its size");
+    return refuse("an arena of another version; this agent knows version 1");
+  if (header.capacity != memory->capacity()) return refuse("its header names another capacity than its size");
   return std::unique_ptr<Arena>(new Arena(std::move(*memory), service));
 }
 

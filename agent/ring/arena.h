@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "agent/core/result.h"
 #include "agent/ring/shared_memory.h"
 #include "agent/ring/text_out.h"
 #include "proto/ring.h"
@@ -42,7 +41,7 @@ class Arena {
   static constexpr size_t kSitesMax = 64
                                       << 10;  ///< more than any program has; it bounds what we keep of them
   /// `service`: the process's name, a member of each of its records; empty: none.
-  static Result<std::unique_ptr<Arena>> attach(int fd, std::string_view service = {});
+  static tl::expected<std::unique_ptr<Arena>, Refusal> attach(int fd, std::string_view service = {});
 
   /// Null: not known, or it makes no sense. Valid as long as the arena.
   const Site* site(uint32_t id);

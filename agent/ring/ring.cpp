@@ -16,21 +16,21 @@ T load_once(const char* from) {
 
 }  // namespace
 
-Result<std::unique_ptr<Ring>> Ring::attach(int fd, uint64_t ring_id) {
+tl::expected<std::unique_ptr<Ring>, Refusal> Ring::attach(int fd, uint64_t ring_id) {
   auto memory = SharedMemory::map(fd, kCapacityMin, kCapacityMax, SharedMemory::Data::twice);
   if (!memory) return tl::unexpected(memory.error());
   RingHeader header;
   std::memcpy(static_cast<void*>(&header), memory->header(), offsetof(RingHeader, head));
-  if (header.magic != kRingMagic) return fail("not a ring: its first bytes are not WEIRRNG1");
+  if (header.magic != kRingMagic) return refuse("not a ring: its first bytes are not WEIRRNG1");
   if (header.version != kVersion || header.header_bytes != kHeaderBytes)
-    return fail("a ring of another version; this agent knows version 1");
-  if (header.capacity != memory->capacity()) return fail("its header names another capacity than its size");
-  if ((header.capacity & (header.capacity - 1)) != 0) return fail("its capacity is no power of two");
-  if (header.ring_id != ring_id) return fail("its header names another ring_id than the frame");
+    return refuse("a ring of another version; this agent knows version 1");
+  if (header.capacity != memory->capacity()) return refuse("its header names another capacity than its size");
+  if ((header.capacity & (header.capacity - 1)) != 0) return refuse("its capacity is no power of two");
+  if (header.ring_id != ring_id) return refuse("its header names another ring_id than the frame");
   if (header.clock != ClockKind::realtime && header.clock != ClockKind::tsc)
-    return fail("its clock is of an unknown kind");
+    return refuse("its clock is of an unknown kind");
   std::unique_ptr<Ring> ring(new Ring(std::move(*memory), header));
-  if (const char* wrong = ring->read_place()) return fail(wrong);
+  if (const char* wrong = ring->read_place()) return refuse(wrong);
   return ring;
 }
 
@@ -39,7 +39,8 @@ Ring::Ring(SharedMemory memory, const RingHeader& header)
       header_(static_cast<RingHeader*>(memory_.header())),
       id_(header.ring_id),
       number_(header.number),
-      clock_(header.clock) {}
+      clock_(header.clock),
+      dropped_told_(header_->dropped_told.load(std::memory_order_relaxed)) {}
 
 /// Where an agent before this one has come to. A place that cannot be one: nothing tells where a record
 /// begins, so all that is there is skipped.
@@ -72,6 +73,12 @@ const char* Ring::look() {
   if (head < before) return skip("its head went back");
   if (head - tail_ > capacity() || head % kAlign != 0) return skip("its head is where it cannot be");
   return nullptr;
+}
+
+uint64_t Ring::take_dropped() {
+  if (dropped_ <= dropped_told_) return 0;
+  header_->dropped_told.store(dropped_, std::memory_order_relaxed);
+  return dropped_ - std::exchange(dropped_told_, dropped_);
 }
 
 bool Ring::peek(const char*& wrong) {

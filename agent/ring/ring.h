@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "agent/core/frame_handler.h"
-#include "agent/core/result.h"
 #include "agent/ring/shared_memory.h"
 #include "proto/ring.h"
 
@@ -15,7 +14,7 @@ namespace weir::ring {
 /// then, a record is copied out before anybody looks at it. look(), then peek() and take() in turn.
 class Ring {
  public:
-  static Result<std::unique_ptr<Ring>> attach(int fd, uint64_t ring_id);
+  static tl::expected<std::unique_ptr<Ring>, Refusal> attach(int fd, uint64_t ring_id);
 
   /// Everything this ring's records are handed over with. `records` of them were taken before: its place.
   Producer producer;
@@ -50,8 +49,10 @@ class Ring {
   bool closed() const { return closed_; }
   /// How far the client had come at the last look.
   uint64_t head() const { return head_; }
-  /// Records that its client dropped, all ever.
+  /// Records that its client dropped, all ever, as of the last look.
   uint64_t dropped() const { return dropped_; }
+  /// Those of them that nobody has counted, no agent before this one either. From now on they are counted.
+  uint64_t take_dropped();
 
   /// Everything taken so far lies before `mark` of the journal.
   void note_mark(uint64_t mark);
@@ -89,7 +90,7 @@ class Ring {
   uint64_t end_ = UINT64_MAX;
   uint64_t records_ = 0;      // taken, all ever
   uint64_t places_done_ = 0;  // ours, published in the header
-  uint64_t dropped_ = 0;
+  uint64_t dropped_ = 0, dropped_told_;
   bool closed_ = false;
   bool peeked_ = false;
   RecordHeader next_{};  // judged

@@ -45,7 +45,7 @@ Attached RingSet::attach(uint8_t what, uint64_t ring_id, int fd, uint64_t bytes_
 Attached RingSet::attach_arena(int fd, uint64_t bytes_left) {
   if (arena_) return {kBadOrder, "an arena is attached already"};
   auto arena = Arena::attach(fd, owner_.service);
-  if (!arena) return {kBadMemory, arena.error().message};
+  if (!arena) return {arena.error().code, arena.error().text};
   if ((*arena)->capacity() > bytes_left) return {kTooMany, kNoMemoryLeft};
   arena_ = std::move(*arena);
   bytes_ += arena_->capacity();
@@ -60,7 +60,7 @@ Attached RingSet::attach_ring(int fd, uint64_t ring_id, uint64_t bytes_left) {
     return {kTooMany,
             fmt::format("all processes together have {} rings, as many as there may be", kAllRingsMax)};
   auto attached = Ring::attach(fd, ring_id);
-  if (!attached) return {kBadMemory, attached.error().message};
+  if (!attached) return {attached.error().code, attached.error().text};
   Ring& ring = **attached;
   if (ring.clock() == ClockKind::tsc && !RingClock::has_tsc())
     return {kBadClock, "this machine's time stamp counter is no clock: use ClockKind::realtime"};
@@ -100,12 +100,8 @@ void RingSet::uncount(const Ring& ring) {
   bytes_ -= ring.capacity();
 }
 
-/// What the ring's client knows of it holds across its connections.
 void RingSet::count_dropped(Ring& ring) {
-  uint64_t& known = ring.producer.client->ring_dropped;
-  if (ring.dropped() <= known) return;
-  const uint64_t more = ring.dropped() - known;
-  known = ring.dropped();
+  const uint64_t more = ring.take_dropped();
   owner_.stats->ring_dropped += more;
   if (owner_.client) owner_.client->dropped += more;
 }

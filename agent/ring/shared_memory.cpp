@@ -10,36 +10,38 @@
 #include <cerrno>
 #include <cstring>
 
-#include "proto/ring.h"
-
 namespace weir::ring {
 
 Descriptor::~Descriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<SharedMemory> SharedMemory::map(int fd, uint64_t capacity_min, uint64_t capacity_max, Data data) {
-  static_assert(kHeader == kHeaderBytes);
+tl::expected<SharedMemory, Refusal> SharedMemory::map(int fd, uint64_t capacity_min, uint64_t capacity_max,
+                                                      Data data) {
   constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
   const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0) return fail("not a memfd");
-  if (seals != kSeals) return fail("its seals must be exactly SHRINK, GROW and SEAL");
+  if (seals < 0) return refuse("not a memfd");
+  if (seals != kSeals) return refuse("its seals must be exactly SHRINK, GROW and SEAL");
   // A hole of a file on huge pages may find none left when it is read.
   struct statfs kind;
   if (fstatfs(fd, &kind) != 0 || kind.f_type != TMPFS_MAGIC)
-    return fail("a memfd of ordinary pages is needed");
+    return refuse("a memfd of ordinary pages is needed");
   struct stat st;
-  if (fstat(fd, &st) != 0) return fail("its size cannot be read");
+  if (fstat(fd, &st) != 0) return refuse("its size cannot be read");
   const auto size = uint64_t(st.st_size);
   if (size < kHeaderBytes + capacity_min || size > kHeaderBytes + capacity_max || size % 4096 != 0)
-    return fail("its size is out of range");
+    return refuse("its size is out of range");
 
   SharedMemory memory;
   memory.capacity_ = size - kHeaderBytes;
   const size_t copies = data == Data::twice ? 2 : 1;
   const auto capacity = size_t(memory.capacity_);
   const size_t bytes = kHeaderBytes + copies * capacity;
-  const auto cannot = [] { return fail(std::string("it cannot be mapped: ") + std::strerror(errno)); };
+  const auto cannot = [] {  // it is as it must be
+    return tl::unexpected<Refusal>(
+        Refusal{kTooMany, std::string("the agent cannot map it: ") + std::strerror(errno) +
+                              "; raise vm.max_map_count, or its limit of memory"});
+  };
   void* const base = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return cannot();
   memory.base_ = static_cast<char*>(base), memory.mapped_bytes_ = bytes;

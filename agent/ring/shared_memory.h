@@ -1,9 +1,11 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <tl/expected.hpp>
 #include <utility>
 
-#include "agent/core/result.h"
+#include "proto/ring.h"
 
 namespace weir::ring {
 
@@ -25,6 +27,16 @@ class Descriptor {
   int fd_;
 };
 
+/// Why memory is not attached: the answer to the client's RING frame.
+struct Refusal {
+  RingCode code;
+  std::string text;  ///< a sentence for the client
+};
+/// That the memory is not as it must be.
+inline tl::unexpected<Refusal> refuse(std::string text) {
+  return tl::unexpected<Refusal>(Refusal{kBadMemory, std::move(text)});
+}
+
 /// Memory that a client has made and sealed (proto/RING.md): a header page, which both sides write, and data,
 /// which only the client writes. Sealed as it is, it can neither shrink nor be cut: no access faults. What
 /// stands in it may change at any time.
@@ -34,8 +46,8 @@ class SharedMemory {
     once,
     twice,  ///< one behind the other, so that nothing in it is ever cut
   };
-  /// Checks seals, kind and size before anything is mapped. Error: a sentence for the client.
-  static Result<SharedMemory> map(int fd, uint64_t capacity_min, uint64_t capacity_max, Data data);
+  /// Checks seals, kind and size before anything is mapped.
+  static tl::expected<SharedMemory, Refusal> map(int fd, uint64_t capacity_min, uint64_t capacity_max, Data data);
   SharedMemory(SharedMemory&& other) noexcept { *this = std::move(other); }
   SharedMemory& operator=(SharedMemory&& other) noexcept {
     std::swap(base_, other.base_), std::swap(mapped_bytes_, other.mapped_bytes_);
@@ -45,12 +57,11 @@ class SharedMemory {
   ~SharedMemory();
 
   void* header() const { return base_; }
-  const char* data() const { return base_ + kHeader; }
+  const char* data() const { return base_ + kHeaderBytes; }
   /// Of the data, as the kernel says.
   uint64_t capacity() const { return capacity_; }
 
  private:
-  static constexpr size_t kHeader = 4096;
   SharedMemory() = default;
   char* base_ = nullptr;
   size_t mapped_bytes_ = 0;

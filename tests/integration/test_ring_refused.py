@@ -29,6 +29,21 @@ class Refused(harness.AgentTest):
             os.getuid(), driver.proc.pid))
         driver.end()
 
+    @unittest.skipUnless(os.access(cpp_client.DRIVER, os.X_OK), "no native client at " + cpp_client.DRIVER)
+    def test_the_drops_of_a_ring_that_is_refused_are_told_while_its_thread_goes_on(self):
+        agent = self.start(harness.ALL_TO_FILE + "limits: {per_uid: {memory: 1200KiB}}\n")  # for an arena, not for a ring
+        driver = cpp_client.Driver(self, "unix:" + self.path("in.sock"))
+        driver.do("log 1")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        driver.do("log 200000")
+        self.assertEqual(driver.do("flush 20000"), "done")
+        stats = driver.stats()
+        self.assertEqual(stats["transport"], "ring")
+        self.assertGreater(stats["dropped"], 0)
+        agent.wait_status(lambda s: sum(c.get("dropped", 0) for c in s["clients"].values()) == stats["dropped"], "told")
+        agent.wait_delivered("out", 200_001 - stats["dropped"])
+        driver.end()
+
     @unittest.skipIf(harness.SANITIZED, "UBSan looks at memory through a pipe, for which there is no descriptor")
     def test_an_agent_without_descriptors_left_breaks_no_connection(self):
         agent = self.start(harness.ALL_TO_FILE)

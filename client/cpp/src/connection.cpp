@@ -208,10 +208,10 @@ void Connection::tell_drops() {
   const uint64_t lost = process_.lost.load();
   uint64_t count = lost - lost_reported_;
   lost_reported_ = lost;
-  for (Ring* r = process_.rings.load(); r && !ring_feature_; r = r->next) {
+  for (Ring* r = process_.rings.load(); r; r = r->next) {
+    if (ring_feature_ && r->state != Ring::State::refused) continue;
     const uint64_t dropped = r->header->dropped.load(std::memory_order_relaxed);
-    count += dropped - r->dropped_reported;
-    r->dropped_reported = dropped;
+    count += dropped - r->header->dropped_told.exchange(dropped, std::memory_order_relaxed);
   }
   if (count == 0) return;
   constexpr std::string_view kWhy = "no room in the ring";

@@ -17,9 +17,8 @@ struct Ring {
   std::atomic<bool> in_use{true};  ///< shapes and cells, by its thread: not to be freed
   // The connection's thread only:
   enum class State { fresh, asked, attached, refused } state = State::fresh;
-  uint64_t read = 0;              ///< bytes, when it sends the records itself
-  uint64_t dropped_reported = 0;  ///< of header->dropped
-  uint64_t flush_to = 0;          ///< head when flush() was asked for
+  uint64_t read = 0;      ///< bytes, when it sends the records itself
+  uint64_t flush_to = 0;  ///< head when flush() was asked for
   // Its thread:
   const SpanShape* shapes[kSpanShapes]{};
   std::atomic<uint64_t> cells[kCounters]{};  ///< read by others

@@ -28,7 +28,7 @@ uint64_t records_in(const Ring& ring) {
 /// Nobody writes to it any more. What is in it is lost, and so is what it has dropped and nobody was told of.
 void let_go(Ring* ring) {
   const uint64_t dropped = ring->header->dropped.load();
-  const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->dropped_reported;
+  const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->header->dropped_told.load();
   process.retired_dropped += told;
   process.lost += dropped - told + records_in(*ring);
   --process.rings_count;

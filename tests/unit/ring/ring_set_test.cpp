@@ -160,6 +160,23 @@ TEST_CASE("a closed ring is drained, then let go of") {
   CHECK(b.owner.stats->ring_dropped == 4);
 }
 
+TEST_CASE("an agent counts the drops that the agent before it had not seen") {
+  ClientRing ring(1);
+  for (const uint64_t dropped : {uint64_t(4), uint64_t(7)}) {
+    Bench b;
+    ring.header().dropped = dropped;
+    REQUIRE(b.attach(ring).code == kAttached);
+    b.set.sweep();
+    CHECK(b.owner.stats->ring_dropped == (dropped == 4 ? 4 : 3));
+    CHECK(ring.header().dropped_told == dropped);
+  }
+  Bench b;
+  ring.header().dropped_told = UINT64_MAX;  // nonsense of its client's
+  REQUIRE(b.attach(ring).code == kAttached);
+  b.set.sweep();
+  CHECK(b.owner.stats->ring_dropped == 0);
+}
+
 TEST_CASE("at the end what is committed then is taken, and no more") {
   Bench b;
   ClientRing ring(1);
