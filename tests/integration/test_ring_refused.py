@@ -61,6 +61,25 @@ class Refused(harness.AgentTest):
         agent.wait_delivered("out", 1)
         frames.connect(agent).sock.close()
 
+    @unittest.skipIf(harness.SANITIZED, "a sanitizer maps terabytes")
+    def test_a_ring_that_the_agent_cannot_map_is_no_violation(self):
+        agent = self.start(harness.ALL_TO_FILE)
+        p = rings.connect(agent)
+        self.addCleanup(p.disconnect)
+        ring, site = p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
+        before = resource.prlimit(agent.pid, resource.RLIMIT_AS)
+        with open("/proc/%d/statm" % agent.pid, encoding="ascii") as f:
+            mapped = int(f.read().split()[0]) * resource.getpagesize()
+        resource.prlimit(agent.pid, resource.RLIMIT_AS, (mapped + (16 << 20), before[1]))  # its data is mapped twice
+        for n in range(4):
+            text = p.attach(rings.RING_FRAME, n + 1, rings.Ring(16 << 20, ring_id=n + 1).fd, TOO_MANY)
+            self.assertEqual(text, "the agent cannot map it: Cannot allocate memory; raise vm.max_map_count, or its limit of memory")
+        resource.prlimit(agent.pid, resource.RLIMIT_AS, before)
+        ring.log(site, 7)
+        agent.wait_delivered("out", 1)
+        self.assertEqual(agent.source()["rings"]["violations"], 0)
+        frames.connect(agent).sock.close()
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
