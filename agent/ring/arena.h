@@ -17,8 +17,9 @@ namespace weir::ring {
 struct Site {
   struct Argument {
     ValueType type;
-    out::Constant key;  ///< `"name":`, with what stands before it
-    std::string name;   ///< as in the arena
+    out::Constant key;      ///< `"name":`, with what stands before it
+    std::string name;       ///< as in the arena
+    bool replaced = false;  ///< by a later one of the same name, which counts
   };
   /// A part of a log's message: text, or the argument that stands in its place.
   struct Piece {

@@ -38,9 +38,9 @@ tl::expected<SharedMemory, Refusal> SharedMemory::map(int fd, uint64_t capacity_
   const auto capacity = size_t(memory.capacity_);
   const size_t bytes = kHeaderBytes + copies * capacity;
   const auto cannot = [] {  // it is as it must be
-    return tl::unexpected<Refusal>(
-        Refusal{kTooMany, std::string("the agent cannot map it: ") + std::strerror(errno) +
-                              "; raise vm.max_map_count, or its limit of memory"});
+    return tl::unexpected<Refusal>(Refusal{kTooMany, std::string("the agent cannot map it: ") +
+                                                         std::strerror(errno) +
+                                                         "; raise vm.max_map_count, or its limit of memory"});
   };
   void* const base = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return cannot();

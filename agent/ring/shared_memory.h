@@ -47,7 +47,8 @@ class SharedMemory {
     twice,  ///< one behind the other, so that nothing in it is ever cut
   };
   /// Checks seals, kind and size before anything is mapped.
-  static tl::expected<SharedMemory, Refusal> map(int fd, uint64_t capacity_min, uint64_t capacity_max, Data data);
+  static tl::expected<SharedMemory, Refusal> map(int fd, uint64_t capacity_min, uint64_t capacity_max,
+                                                 Data data);
   SharedMemory(SharedMemory&& other) noexcept { *this = std::move(other); }
   SharedMemory& operator=(SharedMemory&& other) noexcept {
     std::swap(base_, other.base_), std::swap(mapped_bytes_, other.mapped_bytes_);

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cstring>
+#include <ranges>
 #include <set>
+#include <utility>
 
 #include "agent/ring/arena.h"
 #include "agent/ring/text_out.h"
@@ -52,7 +54,8 @@ std::vector<Site::Piece> pieces_of(std::string_view message, const std::vector<S
     if (message.empty()) break;
     const size_t close = message.find('}');
     const std::string_view name = close == message.npos ? "" : message.substr(1, close - 1);
-    const auto found = std::ranges::find(arguments, name, &Site::Argument::name);
+    const auto found = std::ranges::find_if(
+        arguments, [&](const Site::Argument& a) { return !a.replaced && a.name == name; });
     if (name.empty() || found == arguments.end()) {
       text += '{';
       message.remove_prefix(1);
@@ -67,6 +70,14 @@ std::vector<Site::Piece> pieces_of(std::string_view message, const std::vector<S
 }
 
 std::string quoted(std::string_view text) { return "\"" + out::escaped(text) + "\""; }
+
+void add_keys(std::vector<Site::Argument>& arguments) {
+  std::set<std::string> later;
+  for (auto& a : arguments | std::views::reverse) a.replaced = !later.insert(quoted(a.name)).second;
+  bool first = true;
+  for (auto& a : arguments)
+    if (!a.replaced) a.key = (std::exchange(first, false) ? ",\"attributes\":{" : ",") + quoted(a.name) + ":";
+}
 
 void add_constants(Site& site, std::string_view service_member, uint8_t level, std::string_view name,
                    std::string_view text, std::string_view where) {
@@ -103,15 +114,14 @@ std::unique_ptr<const Site> make_site(std::string_view entry, std::string_view s
   const auto name = reader.text<uint16_t>(), text = reader.text<uint16_t>(), where = reader.text<uint16_t>();
   auto site = std::make_unique<Site>();
   site->kind = RecordKind(header.record);
-  std::set<std::string_view> names;
   for (int i = 0; i < header.args; ++i) {
     const auto type = reader.number<uint8_t>();
     const auto argument = reader.text<uint8_t>();
     if (type > uint8_t(ValueType::id8)) return nullptr;
-    site->plain &= names.insert(argument).second && ValueType(type) != ValueType::json;
-    std::string key = (i == 0 ? ",\"attributes\":{" : ",") + quoted(argument) + ":";
-    site->arguments.push_back({ValueType(type), std::move(key), std::string(argument)});
+    site->plain &= ValueType(type) != ValueType::json;
+    site->arguments.push_back({ValueType(type), {}, std::string(argument)});
   }
+  add_keys(site->arguments);
   if (reader.failed() || site->kind < RecordKind::log || site->kind > RecordKind::histogram ||
       header.level >= std::size(kLevels))
     return nullptr;

@@ -201,6 +201,10 @@ bool Transcoder::write_message(const Site& site) {
 
 bool Transcoder::write_attributes(const Site& site) {
   for (const Site::Argument& a : site.arguments) {
+    if (a.replaced) [[unlikely]] {
+      if (!skip(a.type)) return refuse(kDoesNotFit), false;
+      continue;
+    }
     to_ = out::copy(to_, a.key);
     if (!transfer<false>(a.type)) return false;
   }

@@ -180,7 +180,8 @@ int main(int argc, char** argv) {
   if (argc == 1) {
     reader = std::thread(drain);
   } else if (weir::flush(std::chrono::seconds(2)); weir::stats().transport != weir::Transport::ring) {
-    std::fprintf(stderr, "client_bench: no agent reads the rings at %s: start one, or give no address\n", argv[1]);
+    std::fprintf(stderr, "client_bench: no agent reads the rings at %s: start one, or give no address\n",
+                 argv[1]);
     return 69;
   }
   of_weir();

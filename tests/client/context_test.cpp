@@ -117,11 +117,13 @@ TEST_CASE("a step has its members in order, and its logs carry its trace") {
             R"({"stream":"trace","trace_id":ID,"span_id":ID,"scenario":"orders","line_no":7,"step_index":1,)"
             R"("step_name":"price","work_index":0,"t_enter":")") == 0);
   line = line.substr(line.find("\"status\""));
-  CHECK(line == R"("status":"error","msg_in":{"type_name":"Order","identity":"o-1","hash":null},)"
-                R"("msg_out":[{"type_name":"Priced","identity":null,"hash":null},{"type_name":"Priced",)"
-                R"("identity":"o-2","hash":"ff"}],"msg_out_count":2,"ctx_before":{"a":1,"b":"x"},)"
-                R"("ctx_after":{"a":2.5,"c":[1]},"attributes":{"k":true},"error":{"type":"E",)"
-                R"("message":"message \"m\"","where":"f.cpp:1","stack":"stack"}})");
+  CHECK(
+      line ==
+      R"("status":"error","error":{"type":"E","message":"message \"m\"","where":"f.cpp:1","stack":"stack"},)"
+      R"("msg_in":{"type_name":"Order","identity":"o-1","hash":null},)"
+      R"("msg_out":[{"type_name":"Priced","identity":null,"hash":null},{"type_name":"Priced",)"
+      R"("identity":"o-2","hash":"ff"}],"msg_out_count":2,"ctx_before":{"a":1,"b":"x"},)"
+      R"("ctx_after":{"a":2.5,"c":[1]},"attributes":{"k":true}})");
 }
 
 TEST_CASE("keys of contexts that the agent would throw away are not written") {
@@ -145,7 +147,12 @@ TEST_CASE("a step that is too long keeps what matters and is marked") {
   step.ctx("huge", std::string(100'000, 'x')).error("E", "m");
   step.end();
   const std::string line = take_all().at(0);
-  CHECK(has(line, R"("ctx":null,"error":{"type":"E","message":"m"},"shortened":true})"));
+  CHECK(has(line, R"("error":{"type":"E","message":"m"},"ctx":{"huge":"xxxx)"));
+  CHECK(has(line, R"(xxxx"},"shortened":true})"));
+  take_all();
+  const std::string json = "[" + std::string(100'000, ' ') + "]";
+  weir::Step("cannot be cut").ctx("huge", weir::Json{json}).error("E", "m").end();
+  CHECK(has(take_all().at(0), R"("error":{"type":"E","message":"m"},"ctx":null,"shortened":true})"));
 }
 
 TEST_CASE("boundaries and alerts") {

@@ -198,7 +198,7 @@ TEST_CASE("threads that meet new shapes at once agree on them") {
   for (int i = 0; i < 4; ++i) threads.emplace_back(work, i);
   for (auto& t : threads) t.join();
   const auto lines = take_all();
-  CHECK(lines.size() == 4 * 64);
+  CHECK(lines_with(lines, R"("name":"shared")") == 4 * 64);
   CHECK(lines_with(lines, R"("attributes":{"b0":63,"b1":63,"b2":63,"b3":63,"b4":63,"b5":63}})") == 4);
   CHECK(lines_with(lines, R"("attributes":{"b1":10,"b3":10}})") == 4);
 }
@@ -227,6 +227,46 @@ TEST_CASE("spans of more kinds than there is room for are dropped and counted") 
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(status == 0);
+}
+
+TEST_CASE("of a key that is set again the last value counts") {
+  take_all();
+  for (int i = 0; i < 2; ++i) {
+    weir::Span span("again");
+    span.set("status", "new").set("n", 1).set("status", "done").set("status", 3).error("E", "m");
+  }
+  WEIR_INFO("{a}", weir::arg("a", 1), weir::arg("b", 2), weir::arg("a", "x"));
+  weir::Step("again").set("a", 1).set("b", 2).set("a", "longer").set("c", 3).ctx_set("k", 1).ctx_set("k", 2);
+  const auto lines = take_all();
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0].find(R"("attributes":{"n":1,"status":3}})") != std::string::npos);
+  CHECK(lines[1].find(R"("attributes":{"n":1,"status":3}})") != std::string::npos);
+  CHECK(lines[2].find(R"("message":"x","attributes":{"b":2,"a":"x"}})") != std::string::npos);
+  CHECK(lines[3].find(R"("ctx_set":{"k":2},"attributes":{"a":"longer","b":2,"c":3}})") != std::string::npos);
+}
+
+TEST_CASE("long texts of a step's contexts are cut, the rest stays") {
+  take_all();
+  std::string escapes;
+  for (int i = 0; i < 20'000; ++i) escapes += "\xc3\xa9\n\x01\"";
+  {
+    weir::Step step("long");
+    step.ctx_before("x", 1).ctx_before("long", std::string(300'000, 'x'));
+    step.ctx_after("x", 2).ctx_after("escapes", escapes).ctx_after("short", "\xc3\xa9");
+    step.set("a", 7).error("E", "message");
+  }
+  const std::string line = take_all().at(0);
+  CHECK(line.find(R"("ctx_before":{"x":1,"long":"xxxx)") != std::string::npos);
+  CHECK(line.find(R"("ctx_after":{"x":2,"escapes":")") != std::string::npos);
+  CHECK(line.find("\"short\":\"\xc3\xa9\"},\"attributes\":{\"a\":7},\"shortened\":true}") !=
+        std::string::npos);
+  CHECK(line.find(R"("error":{"type":"E","message":"message"})") != std::string::npos);
+  const size_t begin = line.find(R"("escapes":")") + 11, end = line.find(R"(","short")");
+  const std::string unit = "\xc3\xa9\\u000a\\u0001\\\"";
+  bool same = true;
+  for (size_t i = begin; i < end; ++i) same = same && line[i] == unit[(i - begin) % unit.size()];
+  CHECK(same);
+  CHECK(line.size() > 32 << 10);
 }
 
 TEST_CASE("a span with its start given") {

@@ -171,7 +171,7 @@ void weir_monitor(const char* rule, const char* severity, const char* state, dou
 typedef struct weir_counter weir_counter;
 typedef struct weir_gauge weir_gauge;
 typedef struct weir_histogram weir_histogram;
-/* labels: up to 4 of weir_text */
+/* labels: up to 4 of weir_text; what else is among them is left out */
 weir_counter* weir_counter_new(const char* name, const char* unit, const weir_arg* labels, size_t count);
 weir_gauge* weir_gauge_new(const char* name, const char* unit, const weir_arg* labels, size_t count);
 weir_histogram* weir_histogram_new(const char* name, const char* unit, const weir_arg* labels, size_t count);

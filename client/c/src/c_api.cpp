@@ -5,6 +5,7 @@
 #include <string>
 
 #include "client/c/include/weir.h"
+#include "client/cpp/src/members.h"
 #include "client/cpp/src/record.h"
 #include "weir/weir.h"
 
@@ -59,6 +60,11 @@ Value value_of(const weir_arg& a) {
 
 constexpr size_t kArgsMax = 64;
 
+/// What is no level is the nearest one.
+Level level_of(int level) {
+  return level < WEIR_LEVEL_TRACE ? Level::trace : level > WEIR_LEVEL_FATAL ? Level::fatal : Level(level);
+}
+
 bool is_text(const weir_arg& a) { return a.type == WEIR_TYPE_TEXT || a.type == WEIR_TYPE_JSON; }
 
 ring::ValueType wire_type(const weir_arg& a) { return value_of(a).type(); }
@@ -101,8 +107,8 @@ uint32_t site_id(detail::Thread& t, weir_site* site, const weir_arg* args, size_
   if (detail::ready(t, known)) return known;
   detail::ArgName names[kArgsMax] = {};
   for (size_t i = 0; i < count; ++i) names[i] = {args[i].name, wire_type(args[i])};
-  detail::Site made{
-      ring::RecordKind::log, ring::Level(site->level), site->message, site->logger, site->where, {known}};
+  detail::Site made{ring::RecordKind::log, level_of(site->level), site->message,
+                    site->logger,          site->where,           {known}};
   const uint32_t id = detail::prepare(t, made, names, count);
   __atomic_store_n(&site->types, types_of(args, count), __ATOMIC_RELAXED);
   __atomic_store_n(&site->id, made.id.load(), __ATOMIC_RELEASE);
@@ -112,18 +118,15 @@ uint32_t site_id(detail::Thread& t, weir_site* site, const weir_arg* args, size_
 /// Of a site whose arguments have other types than the first time.
 void log_dynamic(const weir_site* site, const weir_arg* args, size_t count) {
   try {
-    std::string attributes = "{";
-    for (size_t i = 0; i < count; ++i) {
-      attributes.append(i ? ",\"" : "\"").append(args[i].name).append("\":");
-      detail::append_value(attributes, value_of(args[i]));
-    }
+    detail::Members attributes;
+    for (size_t i = 0; i < count; ++i) attributes.add(text(args[i].name), value_of(args[i]));
     constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error", "fatal"};
     detail::DynamicRecord record(detail::DynamicStream::log);
-    record.text("level", kNames[unsigned(site->level) % 6]);
+    record.text("level", kNames[size_t(level_of(site->level))]);
     record.ids(true, true);
     record.text_if("logger", text(site->logger));
     record.text("message", text(site->message));
-    if (count) record.json("attributes", attributes + "}");
+    if (count) record.json("attributes", attributes.text());
     record.write(site->level >= WEIR_LEVEL_ERROR);
   } catch (...) {
     detail::count_drop(detail::thread);
@@ -132,22 +135,23 @@ void log_dynamic(const weir_site* site, const weir_arg* args, size_t count) {
 
 template <class Handle>
 Handle* new_metric(const char* name, const char* unit, const weir_arg* labels, size_t count) {
-  const auto label = [&](size_t i) {
-    return i < count && labels[i].type == WEIR_TYPE_TEXT ? Label{labels[i].name, labels[i].value.s}
-                                                         : Label{"", ""};
-  };
-  const char* const u = unit ? unit : "";
-  switch (count) {
+  const auto known = [](const char* s) { return s ? s : ""; };
+  Label l[detail::kLabelsMax]{};
+  size_t kept = 0;
+  for (size_t i = 0; i < count && kept < detail::kLabelsMax; ++i)
+    if (labels[i].type == WEIR_TYPE_TEXT) l[kept++] = {known(labels[i].name), known(labels[i].value.s)};
+  const char *const n = known(name), *const u = known(unit);
+  switch (kept) {
     case 0:
-      return new (std::nothrow) Handle(name, u, {});
+      return new (std::nothrow) Handle(n, u, {});
     case 1:
-      return new (std::nothrow) Handle(name, u, {label(0)});
+      return new (std::nothrow) Handle(n, u, {l[0]});
     case 2:
-      return new (std::nothrow) Handle(name, u, {label(0), label(1)});
+      return new (std::nothrow) Handle(n, u, {l[0], l[1]});
     case 3:
-      return new (std::nothrow) Handle(name, u, {label(0), label(1), label(2)});
+      return new (std::nothrow) Handle(n, u, {l[0], l[1], l[2]});
     default:
-      return new (std::nothrow) Handle(name, u, {label(0), label(1), label(2), label(3)});
+      return new (std::nothrow) Handle(n, u, {l[0], l[1], l[2], l[3]});
   }
 }
 
@@ -221,7 +225,7 @@ void weir_log_at(weir_site* site, const weir_arg* args, size_t count) {
 }
 
 void weir_log_text(int level, const char* message, const char* logger) {
-  log(Level(level), text(message), text(logger));
+  log(level_of(level), text(message), text(logger));
 }
 
 weir_span* weir_span_begin_at(const char* name, const char* file, int line) {

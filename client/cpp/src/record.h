@@ -1,6 +1,7 @@
 #pragma once
 // Records that say themselves what they hold (ring.h, kDynamic): steps, boundaries, alerts, logs whose
 // message is only known at run time.
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,11 @@ class DynamicRecord {
   void time(const char* name, uint64_t clock) noexcept;
   void id(const char* name, const uint8_t* bytes, size_t count) noexcept;  ///< 16 or 8
   void json(const char* name, std::string_view value) noexcept;
+  /// For members that come now, each with its name and kMemberBytes.
+  size_t room() const noexcept { return failed_ ? SIZE_MAX : budget_ - size_; }
+  static constexpr size_t kMemberBytes = 6;
+  /// Something was cut before it came here.
+  void set_shortened() noexcept { shortened_ = true; }
   /// What the thread's context has of ids.
   void ids(bool trace, bool span) noexcept;
   void write(bool important) noexcept;

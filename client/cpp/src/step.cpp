@@ -1,10 +1,12 @@
 #include "weir/step.h"
 
+#include <cstring>
 #include <new>
 #include <optional>
 
 #include "client/cpp/src/ids.h"
 #include "client/cpp/src/json_text.h"
+#include "client/cpp/src/members.h"
 #include "client/cpp/src/policy.h"
 #include "client/cpp/src/process.h"
 #include "client/cpp/src/record.h"
@@ -29,20 +31,6 @@ void append_signature(std::string& out, const Signature& s) {
   }
   out += '}';
 }
-
-/// An object that grows by members.
-struct Members {
-  std::string json;
-  void add(std::string_view key, const Value& value) {
-    json += json.empty() ? '{' : ',';
-    append_quoted(json, key);
-    json += ':';
-    append_value(json, value);
-  }
-  void open() {
-    if (json.empty()) json = "{";
-  }
-};
 
 void boundary(const char* kind, std::string_view port, const Signature& message, std::string_view trace_id,
               bool enters) noexcept {
@@ -121,20 +109,30 @@ void Step::State::write() {
   r.time("t_exit", end);
   r.number("duration_ms", ticks_to_ns(end - start) / 1e6);
   r.text("status", error.empty() ? "ok" : "error");
+  if (!error.empty()) r.json("error", error);
   if (!msg_in.empty()) r.json("msg_in", msg_in);
   if (msg_out_count) {
     r.json("msg_out", msg_out + "]");
     r.integer("msg_out_count", msg_out_count);
   }
   r.text_if("ctx_id", ctx_id);
-  for (const auto& [key, members] : {std::pair<const char*, const Members*>{"ctx_before", &ctx_before},
-                                     {"ctx_after", &ctx_after},
-                                     {"ctx", &ctx},
-                                     {"ctx_set", &ctx_set},
-                                     {"attributes", &attributes}})
-    if (!members->json.empty()) r.json(key, members->json + "}");
+  const std::pair<const char*, Members*> objects[] = {{"ctx_before", &ctx_before},
+                                                      {"ctx_after", &ctx_after},
+                                                      {"ctx", &ctx},
+                                                      {"ctx_set", &ctx_set},
+                                                      {"attributes", &attributes}};
+  const auto fit = [&] {
+    size_t bytes = unset.size() + DynamicRecord::kMemberBytes + 16;
+    for (const auto& [key, members] : objects)
+      if (members->is_there()) bytes += members->bytes() + DynamicRecord::kMemberBytes + std::strlen(key);
+    return bytes <= r.room();
+  };
+  for (size_t text_bytes = 32 << 10; text_bytes >= 32 && !fit(); text_bytes /= 2)
+    for (const auto& [key, members] : objects)
+      if (members->shorten(text_bytes)) r.set_shortened();
+  for (const auto& [key, members] : objects)
+    if (members->is_there()) r.json(key, members->text());
   if (!unset.empty()) r.json("ctx_unset", unset + "]");
-  if (!error.empty()) r.json("error", error);
   r.write(!error.empty());
 }
 

@@ -143,9 +143,11 @@ void ToJson::learn(const char* entries, uint64_t used) {
     Known site{RecordKind(header.record), ring::Level(header.level), {}, {}, {}, {}};
     for (std::string* text : {&site.name, &site.text, &site.where}) *text = in.bytes(in.number<uint16_t>());
     for (int i = 0; i < header.args; ++i) {
-      Argument a{ValueType(in.number<uint8_t>()), {}};
+      Argument a{ValueType(in.number<uint8_t>()), {}, false};
       append_quoted(a.key, in.bytes(in.number<uint8_t>()));
-      site.args.push_back({a.type, a.key + ":"});
+      a.key += ':';
+      for (Argument& before : site.args) before.replaced |= before.key == a.key;
+      site.args.push_back(std::move(a));
     }
     sites_.push_back(std::move(site));
   }
@@ -229,20 +231,27 @@ bool ToJson::append_site(std::string& out, Reader& in, const Known& site, uint64
   const bool log = site.kind == RecordKind::log, span = site.kind == RecordKind::span;
   const uint64_t fixed = log ? 0 : in.number<uint64_t>();
 
+  struct Place {
+    std::string_view key;
+    size_t begin, bytes;
+  };
   std::string values;
-  std::vector<std::pair<size_t, size_t>> places;
+  std::vector<Place> places;
   for (const Argument& a : site.args) {
+    const size_t before = values.size();
     values.append(values.empty() ? "" : ",").append(a.key);
     const size_t begin = values.size();
     in.value(values, a.type, strings_, clock);
-    places.push_back({begin, values.size() - begin});
+    if (a.replaced)
+      values.resize(before);
+    else
+      places.push_back({a.key, begin, values.size() - begin});
   }
   if (!in.ok()) return false;
 
   if (log) {
     std::vector<std::pair<std::string_view, std::string_view>> named;
-    for (size_t i = 0; i < places.size(); ++i)
-      named.push_back({site.args[i].key, std::string_view(values).substr(places[i].first, places[i].second)});
+    for (const Place& p : places) named.push_back({p.key, std::string_view(values).substr(p.begin, p.bytes)});
     append_integer(out.append("{\"stream\":\"log\"").append(service_member_).append(",\"ts\":"), ns);
     append_member(out, "level", kLevels[size_t(site.level) % 6]);
     append_message(out, site.name, named);

@@ -35,6 +35,7 @@ class ToJson {
   struct Argument {
     ring::ValueType type;
     std::string key;  ///< `"name":`, escaped
+    bool replaced;    ///< by a later one of the same name, which counts
   };
   struct Known {
     ring::RecordKind kind;

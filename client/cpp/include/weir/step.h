@@ -35,7 +35,8 @@ class Step {
   Step& work_index(int64_t number) noexcept;
   Step& msg_in(const Signature& message) noexcept;
   Step& msg_out(const Signature& message) noexcept;  ///< one call for each
-  /// The contexts around the step, key by key. A key twice is the caller's fault: the record is refused.
+  /// The contexts around the step, key by key. Of a key that comes again the last value counts. Long texts
+  /// are cut when the record would be too long, and it says so.
   Step& ctx_before(std::string_view key, const Value& value) noexcept;
   Step& ctx_after(std::string_view key, const Value& value) noexcept;
   /// Instead: the context after the step alone. The first step of a trace sends it.
