@@ -18,7 +18,8 @@ KeptRings::KeptRings(IngestContext& context, FrameHandler& handler, Producer pro
       handler_(handler),
       producer_(std::move(producer)),
       link_(
-          context, handler, producer_, nullptr, [this] { timer_.cancel(); },
+          context, handler, producer_, producer_.peer.uid ? context.shares.of(*producer_.peer.uid) : nullptr,
+          [this] { timer_.cancel(); },
           [this](const char*) { context_.violations.add(producer_.peer, system_clock().monotonic_ns()); }),
       writer_(producer_.peer.pid),
       timer_(context.io) {}
@@ -28,7 +29,10 @@ bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) 
   hello.client_id = group.card.client().client_id;
   hello.level = AckLevel::none;
   hello.taken_over = [self = weak_from_this()] {
-    if (const auto rings = self.lock()) rings->said_hello_ = true;
+    const auto rings = self.lock();
+    if (!rings) return;
+    rings->said_hello_ = true;
+    rings->link_.uncount();  // what it attaches now is, and this is over soon
   };
   hello.service = producer_.service = group.card.client().service;
   if (const auto welcome = handler_.on_hello(producer_, std::move(hello)); !welcome) {
@@ -36,7 +40,7 @@ bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) 
                welcome.error().message);
     return false;
   }
-  link_.adopt(group);
+  link_.adopt(group, RingLink::Adopt::parts);
   log::info("{}: {} rings of before are read on", producer_.peer.address, link_.ring_count());
   on_end_ = std::move(on_end);
   asio::co_spawn(context_.io, run(shared_from_this()), asio::detached);

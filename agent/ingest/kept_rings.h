@@ -10,8 +10,8 @@ namespace weir {
 
 /// The rings of a process whose connection has ended with the agent before this one: read on until its client
 /// attaches them anew, which takes them over one by one, or until nobody can write to them any more and all
-/// of it is journalled. Their memory is not counted as their user's: it was when it was attached, and is
-/// again. Held by its coroutine. Pipe thread only.
+/// of it is journalled. Their memory is counted as their user's until he attaches it himself again. Held by
+/// its coroutine. Pipe thread only.
 class KeptRings : public std::enable_shared_from_this<KeptRings> {
  public:
   /// `producer` is as the card of `group` says.

@@ -90,7 +90,12 @@ class Listener final : public Source, public std::enable_shared_from_this<Listen
   }
 
   void adopt() override {
-    for (KeptGroup& group : context_.kept.take(stats_->name)) {
+    auto groups = context_.kept.take(stats_->name);
+    // Rings that are read on say hello, too: a connection of the same name takes over from them, not they
+    // from it.
+    std::ranges::stable_partition(
+        groups, [](const KeptGroup& g) { return g.connection.get() < 0 || !g.card.idle_at(); });
+    for (KeptGroup& group : groups) {
       context_.kept.retain(group.key);
       const bool goes_on = group.connection.get() >= 0 && resume(group);
       if (!goes_on && !group.rings.empty()) read_on(group);

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "agent/core/clock.h"
 #include "agent/core/log.h"
 #include "agent/ingest/session.h"
 
@@ -75,7 +76,7 @@ ring::Attached RingLink::attach_one(uint8_t what, uint64_t ring_id, ring::Descri
   auto attached = attach_to_set(what, ring_id, fd);
   if (attached.code == ring::kBadOrder) return attached;  // there is one
   if (what == ring::kArena) arena_refusal_ = attached;
-  if (what == ring::kDoorbell) doorbell_refusal_ = attached;
+  if (what == ring::kDoorbell && !adopting_) doorbell_refusal_ = attached;  // else its rings are read late
   return attached;
 }
 
@@ -112,13 +113,15 @@ void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
   if (!store.available() && key_.empty()) return;
   if (what == ring::kArena) {
     std::string key = key_of(fd);
-    if (store.keeps(key, KeptStore::kArena) || store.admits_new()) use_key(std::move(key));
+    const bool known = store.keeps(key, KeptStore::kArena);
+    if (known || store.admits_new()) use_key(std::move(key));
+    if (!key_.empty() && !known && !store.keep(key_, KeptStore::kArena, fd)) {  // rings alone nobody can read
+      store.release(key_);
+      key_.clear();
+    }
   }
-  const bool kept = !key_.empty() && store.keep(key_,
-                                                what == ring::kArena      ? std::string(KeptStore::kArena)
-                                                : what == ring::kDoorbell ? std::string(KeptStore::kDoorbell)
-                                                                          : KeptStore::ring_part(ring_id),
-                                                fd);
+  const bool kept = !key_.empty() && (what == ring::kArena ||
+                                      (what == ring::kDoorbell ? keep_doorbell(fd) : keep_ring(ring_id, fd)));
   if (kept || what == ring::kDoorbell || std::exchange(unkept_, true)) return;
   log::sampled(
       log::Level::warn, "ring_kept",
@@ -126,7 +129,20 @@ void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
       "what they hold is lost; {}",
       producer_.peer.address,
       key_.empty() ? "too many processes are new at present: have it connect anew later"
-                   : "raise FileDescriptorStoreMax");
+                   : "raise FileDescriptorStoreMax, or make fewer threads anew");
+}
+
+/// Its client has had the same one ever since, but that cannot be seen: it is replaced now and then.
+bool RingLink::keep_doorbell(int fd) {
+  KeptStore& store = context_.kept;
+  return (store.keeps(key_, KeptStore::kDoorbell) && !store.admits_new()) ||
+         store.keep(key_, KeptStore::kDoorbell, fd);
+}
+
+/// No more in a second than a program that uses threads for a while makes.
+bool RingLink::keep_ring(uint64_t ring_id, int fd) {
+  if (share_ && !share_->kept_rings.take(system_clock().monotonic_ns())) return false;
+  return context_.kept.keep(key_, KeptStore::ring_part(ring_id), fd);
 }
 
 void RingLink::use_key(std::string key) {
@@ -134,7 +150,7 @@ void RingLink::use_key(std::string key) {
   context_.kept.retain(key_);
 }
 
-bool RingLink::adopt(KeptGroup& group) {
+bool RingLink::adopt(KeptGroup& group, Adopt how) {
   make_set();
   use_key(group.key);
   adopting_ = true;  // it is kept as it is
@@ -143,6 +159,7 @@ bool RingLink::adopt(KeptGroup& group) {
     const auto attached = attach_one(what, ring_id, fd);
     if (attached.code == ring::kAttached) return;
     all = false;
+    if (how == Adopt::whole) return;
     if (what == ring::kRing) context_.kept.forget(key_, KeptStore::ring_part(ring_id));
     ++producer_.stats->ring_refusals;
     if (!attached.follows)
@@ -153,6 +170,11 @@ bool RingLink::adopt(KeptGroup& group) {
   for (auto& [ring_id, fd] : group.rings) attach(ring::kRing, ring_id, fd);
   adopting_ = false;
   return all;
+}
+
+void RingLink::uncount() {
+  count_memory(0);
+  share_.reset();
 }
 
 void RingLink::give_back() {

@@ -35,8 +35,12 @@ class RingLink {
   /// After the last turn, before the handler goes. Safe twice.
   void close();
   /// Reads on what an agent before this one had attached, whatever its user may attach by now. Before
-  /// anything is attached. False: some of it cannot be read, and that was said.
-  bool adopt(KeptGroup& group);
+  /// anything is attached. False: some of it cannot be read; of `parts` that was said, counted, and is
+  /// forgotten, of `whole` nothing was.
+  enum class Adopt { whole, parts };
+  bool adopt(KeptGroup& group, Adopt how);
+  /// Its memory is not counted as its user's any more.
+  void uncount();
   /// After adopt(): somebody else adopts it.
   void give_back();
   /// What all this is kept under (KeptStore); empty: nothing is, yet.
@@ -52,6 +56,8 @@ class RingLink {
   ring::Attached attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor& fd);
   void make_set();
   void keep(uint8_t what, uint64_t ring_id, int fd);
+  bool keep_doorbell(int fd);
+  bool keep_ring(uint64_t ring_id, int fd);
   std::string key_of(int arena) const;
   void use_key(std::string key);
   void count_memory(uint64_t bytes);
@@ -59,7 +65,7 @@ class RingLink {
   IngestContext& context_;
   FrameHandler& handler_;
   const Producer& producer_;
-  const std::shared_ptr<UidShare> share_;
+  std::shared_ptr<UidShare> share_;
   const std::function<void()> on_change_;
   const std::function<void(const char*)> on_violation_;
   Descriptors descriptors_;

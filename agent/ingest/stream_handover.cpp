@@ -52,6 +52,7 @@ void StreamSession::keep_as(const std::string& key) {
                            card_->client().client_id == producer_.client->identity->client_id &&
                            card_->client().level == producer_.level;
   if (key == kept_key_ && same_client) return;
+  if (key == kept_key_ && card_ && !context_.kept.admits_new()) return forget_card();
   auto card = KeptCard::make({producer_.stats->name, producer_.peer,
                               producer_.client ? producer_.client->identity->client_id : "",
                               producer_.service, producer_.level, &protocol_->replies() == &frame_replies()});
@@ -67,15 +68,19 @@ void StreamSession::keep_as(const std::string& key) {
     card_->set_policy(hash_of(handler_.policy()));
     return;
   }
-  // The next agent must not take it for the client it was before.
-  keep_no_more();
-  context_.kept.forget(key, KeptStore::kCard);
-  card_.reset();
+  forget_card();
   log::sampled(
       log::Level::warn, "kept_card",
       "{}: there is no card for the next agent ({}): it will not go on with this connection, nor with "
       "rings of a process that dies together with this agent; raise LimitNOFILE",
       producer_.peer.address, card ? "no room in the service manager" : std::strerror(error));
+}
+
+/// The next agent must not take it for the client it was before.
+void StreamSession::forget_card() {
+  keep_no_more();
+  context_.kept.forget(kept_key_, KeptStore::kCard);
+  card_.reset();
 }
 
 /// The next agent shall close it, so that its client begins anew.
@@ -136,7 +141,7 @@ bool StreamSession::resume(KeptGroup& group) {
     protocol_ = make_line_protocol(input_, handler_, producer_, true);
   }
   const bool has_rings = group.arena.get() >= 0 || !group.rings.empty();
-  if (rings_ && has_rings && !rings_->adopt(group)) {
+  if (rings_ && has_rings && !rings_->adopt(group, RingLink::Adopt::whole)) {
     rings_->give_back();
     handler_.on_close(producer_);
     return false;

@@ -32,6 +32,7 @@ class StreamSession final : public Session {
   void keep_now();
   void keep_as(const std::string& key);
   void keep_no_more();
+  void forget_card();
   void set_busy();
   void note_idle();
   bool is_written() const;

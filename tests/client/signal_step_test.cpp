@@ -2,6 +2,7 @@
 // trap flag stops there.
 #include <doctest/doctest.h>
 
+#include "client/cpp/src/json_text.h"
 #include "tests/client/fake_reader.h"
 #include "weir/weir.h"
 
@@ -96,5 +97,57 @@ TEST_CASE("a span in a signal handler leaves the ids of the span alone that it i
   CHECK(faults.same_id == 0);
   CHECK(faults.record == 0);
   CHECK(records + (weir::detail::thread.header->dropped - dropped_before) == 2 * size_t(steps) + 1);
+}
+
+TEST_CASE("a span in a signal handler is of one trace, whatever it interrupts") {
+  struct sigaction action {
+  }, before{};
+  action.sa_sigaction = on_trap;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGTRAP, &action, &before);
+  weir::TraceContext remote;
+  remote.has_trace = remote.has_span = true;
+  std::memset(remote.trace_id, 0xaa, sizeof remote.trace_id);
+  std::memset(remote.span_id, 0xbb, sizeof remote.span_id);
+  uint8_t others[24];  // a Step comes and goes by the same function
+  std::memset(others, 0xcc, sizeof others);
+  const weir::Span outer("outer");
+  const std::string outer_ids(reinterpret_cast<const char*>(outer.trace_id()), 24);
+  const auto member = [](const std::string& line, const std::string& key) {
+    const size_t at = line.find("\"" + key + "\":\"");
+    return at == line.npos
+               ? std::string()
+               : line.substr(at + key.size() + 4, line.find('"', at + key.size() + 4) - at - key.size() - 4);
+  };
+  const auto hex = [](const std::string& ids) {
+    std::string out;
+    weir::detail::append_hex(out, ids.data(), ids.size());
+    return out;
+  };
+  int steps = 0, wrong = 0, left = 0;
+  for (stop_at = 1;; stop_at = stop_at + 1, ++steps) {
+    step = 0;
+    start_stepping();
+    {
+      const weir::ContextScope scope(remote);
+      weir::detail::change_ids(weir::detail::thread.context, others, others + 16, weir::detail::kBothIds);
+    }
+    stop_stepping();
+    left += std::memcmp(weir::detail::thread.context.trace_id, outer_ids.data(), 24) != 0;
+    const std::map<std::string, std::string> trace_of{
+        {"bbbbbbbbbbbbbbbb", std::string(32, 'a')},
+        {"cccccccccccccccc", std::string(32, 'c')},
+        {hex(outer_ids.substr(16)), hex(outer_ids.substr(0, 16))}};
+    for (const auto& line : take_all()) {
+      const std::string parent = member(line, "parent_span_id");
+      if (line.find("\"handler\"") != line.npos && !parent.empty())
+        wrong += trace_of.at(parent) != member(line, "trace_id");
+    }
+    if (step < stop_at) break;
+  }
+  sigaction(SIGTRAP, &before, nullptr);
+  CHECK(steps > 50);
+  CHECK(wrong == 0);
+  CHECK(left == 0);
 }
 #endif

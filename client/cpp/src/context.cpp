@@ -33,6 +33,20 @@ double ticks_to_ns(uint64_t ticks) noexcept {
   return double(ticks) * double(ns - base.ns) / double(clock_now_slow() - base.ticks);
 }
 
+void change_ids(Context& c, const uint8_t* trace_id, const uint8_t* span_id, uint8_t has) noexcept {
+  const auto copy = [&] {
+    std::memcpy(c.trace_id, trace_id, sizeof c.trace_id);
+    std::memcpy(c.span_id, span_id, sizeof c.span_id);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  };
+  c.has = uint8_t(c.has & ~kBothIds);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  copy();
+  c.has = uint8_t(c.has | (has & kBothIds));
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  copy();
+}
+
 void set_correlation(Context& c, std::string_view id) noexcept {
   c.correlation_bytes = uint8_t(TextWire::kept(id, sizeof c.correlation));
   put_bytes(c.correlation, id.data(), c.correlation_bytes);
@@ -121,15 +135,20 @@ void inject(const SetHeader& set) {
 
 ContextScope::ContextScope(const TraceContext& context) noexcept : before_(thread.context) {
   Context& c = thread.context;
-  c.has = uint8_t((c.has & ring::kCorrelationId) | (context.has_trace ? ring::kTraceId : 0) |
-                  (context.has_span ? ring::kSpanId : 0));
-  std::memcpy(c.trace_id, context.trace_id, sizeof c.trace_id);
-  std::memcpy(c.span_id, context.span_id, sizeof c.span_id);
+  const int has = (context.has_trace ? ring::kTraceId : 0) | (context.has_span ? ring::kSpanId : 0);
+  change_ids(c, context.trace_id, context.span_id, uint8_t(has));
   c.flags = context.flags;
   c.remote = &context;
   if (!context.correlation_id.empty()) set_correlation(c, context.correlation_id);
 }
 
-ContextScope::~ContextScope() { thread.context = before_; }
+ContextScope::~ContextScope() {
+  Context& c = thread.context;
+  change_ids(c, before_.trace_id, before_.span_id, before_.has);
+  c.flags = before_.flags;
+  c.remote = before_.remote;
+  set_correlation(
+      c, {before_.correlation, before_.has & ring::kCorrelationId ? before_.correlation_bytes : size_t(0)});
+}
 
 }  // namespace weir

@@ -78,8 +78,10 @@ extern SpanShapes span_shapes;
 /// The compiler is to refuse what would need a constructor at the program's start.
 #if defined(__clang__)
 #define WEIR_CONSTINIT [[clang::require_constant_initialization]]
-#else
+#elif __GNUC__ >= 10
 #define WEIR_CONSTINIT __constinit
+#else
+#define WEIR_CONSTINIT
 #endif
 
 class Lock {

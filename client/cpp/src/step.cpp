@@ -67,13 +67,11 @@ struct Step::State {
     if (c.remote) trace_text = c.remote->trace_text;
     if (trace_text.empty()) enter();
   }
-  void enter() { set_ids(thread.context, ids); }
+  void enter() { change_ids(thread.context, ids, ids + kTraceBytes, kBothIds); }
   void leave() {
     Context& c = thread.context;
     if (&thread != owner || std::memcmp(c.span_id, ids + kTraceBytes, sizeof c.span_id) != 0) return;
-    std::memcpy(c.trace_id, before.trace_id, sizeof c.trace_id);
-    std::memcpy(c.span_id, before.span_id, sizeof c.span_id);
-    c.has = uint8_t((c.has & ~kBothIds) | (before.has & kBothIds));
+    change_ids(c, before.trace_id, before.span_id, before.has);
   }
   void write();
 

@@ -206,8 +206,11 @@ inline char* put_context(char* to, const Context& c, uint8_t more) noexcept {
 
 inline constexpr uint8_t kBothIds = ring::kTraceId | ring::kSpanId;
 
-/// `ids`: of trace and span, for the records from here on. A signal handler's span leaves them alone only
-/// once they are announced.
+/// Other ids for the records from here on; `has`: which of them there are. A signal handler that comes in
+/// between sees none, and its span leaves them alone only once they are announced.
+void change_ids(Context& c, const uint8_t* trace_id, const uint8_t* span_id, uint8_t has) noexcept;
+
+/// The same for a span: `ids` are those of the context's trace, if it has one, and of the span.
 inline void set_ids(Context& c, const void* ids) noexcept {
   // Word by word, as they were stored just now: wider loads would wait for the stores.
   uint64_t words[3];
