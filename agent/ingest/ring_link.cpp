@@ -114,7 +114,7 @@ void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
   if (what == ring::kArena) {
     std::string key = key_of(fd);
     const bool known = store.keeps(key, KeptStore::kArena);
-    if (known || store.admits_new()) use_key(std::move(key));
+    if (store.admits_new()) use_key(std::move(key));
     if (!key_.empty() && !known && !store.keep(key_, KeptStore::kArena, fd)) {  // rings alone nobody can read
       store.release(key_);
       key_.clear();

@@ -52,7 +52,7 @@ void StreamSession::keep_as(const std::string& key) {
                            card_->client().client_id == producer_.client->identity->client_id &&
                            card_->client().level == producer_.level;
   if (key == kept_key_ && same_client) return;
-  if (key == kept_key_ && card_ && !context_.kept.admits_new()) return forget_card();
+  if (key == kept_key_ && !context_.kept.admits_new()) return forget_card();
   auto card = KeptCard::make({producer_.stats->name, producer_.peer,
                               producer_.client ? producer_.client->identity->client_id : "",
                               producer_.service, producer_.level, &protocol_->replies() == &frame_replies()});

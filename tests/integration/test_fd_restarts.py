@@ -7,10 +7,12 @@ import socket
 import threading
 import unittest
 
+import frames
 import harness
+import rings
 from cpp_client import DRIVER, Driver
 from harness import log, wait_for
-from stored import DISK, Stored
+from stored import DISK, Stored, unread
 
 RESTARTS = 200 if harness.LONG else 20
 
@@ -124,6 +126,56 @@ class Restarts(Stored):
         if dying:
             dying[0].do("log 200")
             dying[0].kill()
+
+
+class Producers(Stored):
+    def key(self, *others):
+        """Of what is kept beside these."""
+        (key,) = wait_for(lambda: {n.split(".")[1] for n in self.supervisor.names()} - set(others), "kept")
+        return key
+
+    def begin_frame(self, p):
+        """A connection in the midst of a frame cannot go on with another agent."""
+        p.connection.sock.sendall(b"half")
+        wait_for(lambda: unread(p.connection.sock) == 0, "read")
+
+    def test_a_quiet_connection_goes_on_beside_rings_of_its_name_that_have_none(self):
+        """Whichever of them the next agent comes upon first."""
+        self.supervisor.start()
+        gone = rings.connect(self.supervisor)
+        self.addCleanup(gone.close)
+        gone.ring()
+        first = self.key()
+        self.begin_frame(gone)
+        self.restart()
+        while True:
+            quiet = rings.connect(self.supervisor)
+            quiet.ring()
+            if self.key(first) < first:
+                break
+            quiet.close()
+            wait_for(lambda: all(first in n for n in self.supervisor.names()), "let go of")
+        self.addCleanup(quiet.close)
+        self.wait_kept()
+        self.restart(signal.SIGTERM)
+        quiet.ring()  # on the connection that it has
+        self.restart()
+
+    def test_what_is_read_on_counts_as_its_users_memory(self):
+        self.write_config("limits: {per_uid: {memory: 1280KiB}}\n" + DISK)
+        self.supervisor.start()
+        p = rings.connect(self.supervisor, "first")
+        self.addCleanup(p.close)
+        p.ring(1 << 20)
+        self.key()
+        self.begin_frame(p)
+        self.restart()
+        other = rings.connect(self.supervisor, "second")
+        self.addCleanup(other.close)
+        ring = other.ring(1 << 20, attached=False)
+        self.assertIn("limits.per_uid.memory", other.attach(rings.RING_FRAME, ring.id, ring.fd, 5))
+        other.disconnect()
+        p.attach_to(self.supervisor)  # for its own it has room
 
 
 if __name__ == "__main__":
