@@ -43,6 +43,12 @@ class Ring {
   /// Of the record that take() gave.
   size_t last_bytes() const { return last_bytes_; }
 
+  /// So many more of its records were refused. Its client can see that.
+  void add_rejected(uint64_t count) {
+    header_->rejected.store(header_->rejected.load(std::memory_order_relaxed) + count,
+                            std::memory_order_relaxed);
+  }
+
   /// No further than what is committed now.
   void end_here() { end_ = head_; }
   bool drained() const { return index_ == head_ || index_ >= end_; }

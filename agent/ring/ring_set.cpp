@@ -196,6 +196,7 @@ Swept RingSet::sweep() {
       swept.more = bytes >= kSweepBytesMax || intake != Intake::taken;
     } while (!swept.more && !heap_.empty() && heap_.front().ring == &ring);
     swept.intake = handler_.on_turn_end(ring.producer);
+    if (!ring.producer.rejects.empty()) ring.add_rejected(ring.producer.rejects.size());
     ring.producer.rejects.clear();
   }
   if (arena_)

@@ -66,6 +66,22 @@ TEST_CASE("what is too long is cut on a code point and marked") {
   CHECK(lines[0].size() > 60'000);
 }
 
+TEST_CASE("what the agent has refused is in the statistics, after the ring is gone, too") {
+  take_all();
+  const uint64_t before = weir::stats().rejected;
+  WEIR_INFO("refused");
+  detail::thread.header->rejected += 2;
+  CHECK(weir::stats().rejected == before + 2);
+  detail::thread.header->rejected -= 2;
+  std::thread([] {
+    WEIR_INFO("refused");
+    detail::thread.header->rejected += 3;
+  }).join();
+  take_all();
+  detail::free_finished_rings();
+  CHECK(weir::stats().rejected == before + 3);
+}
+
 TEST_CASE("a full ring drops the newest and counts exactly") {
   take_all();
   std::thread([] {

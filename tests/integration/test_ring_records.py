@@ -100,6 +100,7 @@ class Records(harness.AgentTest):
         self.assertEqual(source["rejected"], {"bad_json": 4, "duplicate_key": 1})
         self.assertEqual(source["rings"]["violations"], 0)
         self.assertEqual(len(self.agent.quarantine()), 5)
+        self.assertEqual(ring[rings.REJECTED], 5)
 
     def test_a_closed_ring_is_let_go_of_and_its_drops_are_counted(self):
         p = self.producer

@@ -49,13 +49,14 @@ Stats stats() noexcept {
   Stats out;
   out.transport = shared.transport;
   out.dropped = process.lost + process.retired_dropped;
+  out.rejected = shared.rejected + process.retired_rejected;
   for (const Ring* r = process.rings.load(); r; r = r->next) {
     ++out.rings;
     out.dropped += r->header->dropped.load(std::memory_order_relaxed);
+    out.rejected += r->header->rejected.load(std::memory_order_relaxed);
   }
   out.sent = shared.sent;
   out.acknowledged = shared.acknowledged;
-  out.rejected = shared.rejected;
   out.connections = shared.connections;
   return out;
 }

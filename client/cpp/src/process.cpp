@@ -73,7 +73,7 @@ void after_fork_in_child() {
   for (std::atomic<int>* fd : {&process.doorbell, &process.wake, &process.shared.socket})
     if (const int old = fd->exchange(-1); old >= 0) close(old);
   process.rings_count = 0;
-  process.lost = process.retired_dropped = 0;
+  process.lost = process.retired_dropped = process.retired_rejected = 0;
   for (Counter* c = process.counters.load(); c; c = CounterAccess::next(*c)) {
     CounterAccess::shared(*c) = 0;
     CounterAccess::written(*c) = 0;

@@ -57,7 +57,7 @@ struct Process {
   std::atomic<Ring*> rings{nullptr};
   std::atomic<uint32_t> rings_count{0};
   std::atomic<uint64_t> lost{0};             ///< records that were dropped where there was no ring
-  std::atomic<uint64_t> retired_dropped{0};  ///< `dropped` of rings that are let go of
+  std::atomic<uint64_t> retired_dropped{0}, retired_rejected{0};  ///< of rings that are let go of
   std::atomic<Counter*> counters{nullptr};
   uint32_t counters_count = 0;  ///< with a cell; the first is number 1
   Settings settings{};

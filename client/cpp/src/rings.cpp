@@ -30,6 +30,7 @@ void let_go(Ring* ring) {
   const uint64_t dropped = ring->header->dropped.load();
   const uint64_t told = ring->state == Ring::State::attached ? dropped : ring->header->dropped_told.load();
   process.retired_dropped += told;
+  process.retired_rejected += ring->header->rejected.load();
   process.lost += dropped - told + records_in(*ring);
   --process.rings_count;
   free_ring(ring);
