@@ -204,7 +204,9 @@ class View {
     uint64_t gaps = 0;
     for (const auto& [id, client] : all.items()) gaps += count_of(client, "gaps");
     out_ += '\n';
-    line(paint("CLIENTS ", kDim, colour_) + fmt::format("{} numbered", with_commas(all.size())) +
+    constexpr size_t kStatusClientsMax = 1000;  // the status has no more of them
+    line(paint("CLIENTS ", kDim, colour_) +
+         fmt::format("{}{} numbered", with_commas(all.size()), all.size() >= kStatusClientsMax ? " or more" : "") +
          (gaps ? paint(fmt::format(", {} numbers never came", with_commas(gaps)), kYellow, colour_) : ""));
   }
 

@@ -66,6 +66,14 @@ TEST_CASE("addresses") {
   CHECK(!tcp.unix_socket);
   CHECK(tcp.host == "::1");
   CHECK(tcp.port == "4100");
-  CHECK(dial(find_address("unix:/nonexistent")) == -1);
-  CHECK(dial(find_address("tcp:nonsense")) == -1);
+  const auto why = [](const char* address) {
+    std::string text;
+    CHECK(dial(find_address(address), text) == -1);
+    return text_of(find_address(address)) + ": " + text;
+  };
+  CHECK(why("unix:/nonexistent") == "unix:/nonexistent: No such file or directory");
+  CHECK(why("http://localhost:1") ==
+        "unix:http://localhost:1: No such file or directory; an address is unix:PATH or tcp:HOST:PORT");
+  CHECK(why("tcp:nonsense") == "tcp::nonsense: an address is unix:PATH or tcp:HOST:PORT");
+  CHECK(why("tcp:127.0.0.1:1") == "tcp:127.0.0.1:1: Connection refused");
 }

@@ -92,6 +92,10 @@ int main(void) {
   total = weir_histogram_new("orders.total", "EUR", NULL, 0);
   handle(&good);
   handle(&bad);
-  if (!weir_flush(2000)) fputs("orders: the agent is away; the program ran all the same\n", stderr);
+  if (!weir_flush(2000)) {
+    char why[256];
+    weir_last_error(why, sizeof why);
+    fprintf(stderr, "orders: the agent is away (%s); the program ran all the same\n", why);
+  }
   return 0;
 }

@@ -187,6 +187,16 @@ void weir_get_stats(weir_stats* out) {
   std::memcpy(out, &all, out->size < sizeof all ? out->size : sizeof all);
 }
 
+size_t weir_last_error(char* to, size_t size) {
+  size_t bytes = 0;
+  quietly([&] {
+    const std::string why = last_error();
+    bytes = why.size();
+    if (size > 0) to[why.copy(to, size - 1)] = 0;
+  });
+  return bytes;
+}
+
 void weir_log_at(weir_site* site, const weir_arg* args, size_t count) {
   if (count > kArgsMax) count = kArgsMax;
   detail::Thread& t = detail::thread;

@@ -74,5 +74,6 @@ int main() {
   handle({"o-1", "4bf92f3577b34da6a3ce929d0e0e4736", "gauge", 3});
   handle({"o-2", "4bf92f3577b34da6a3ce929d0e0e4737", "unknown", 1});
   if (!weir::flush(std::chrono::seconds(2)))
-    std::fputs("orders: the agent is away; the program ran all the same\n", stderr);
+    std::fprintf(stderr, "orders: the agent is away (%s); the program ran all the same\n",
+                 weir::last_error().c_str());
 }

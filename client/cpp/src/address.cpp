@@ -22,13 +22,18 @@ std::string variable(const char* name) {
   return value ? value : "";
 }
 
-int dial_unix(const std::string& path) {
+constexpr const char* kForms = "an address is unix:PATH or tcp:HOST:PORT";
+
+int dial_unix(const std::string& path, std::string& why) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) return -1;
+  if (path.empty()) return why = std::string("there is no address: set $WEIR_ADDRESS; ") + kForms, -1;
+  if (path.size() >= sizeof address.sun_path) return why = "its path is longer than 107 bytes", -1;
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd >= 0 && connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  why = std::strerror(errno);
+  if (path[0] != '/') why.append("; ").append(kForms);
   if (fd >= 0) close(fd);
   return -1;
 }
@@ -39,22 +44,28 @@ bool connects(int fd, const addrinfo& to) {
   pollfd wait{fd, POLLOUT, 0};
   int error = 0;
   socklen_t size = sizeof error;
-  return poll(&wait, 1, kConnectMs) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
-         error == 0;
+  if (poll(&wait, 1, kConnectMs) != 1)
+    error = ETIMEDOUT;
+  else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    error = errno;
+  errno = error;
+  return error == 0;
 }
 
-int dial_tcp(const std::string& host, const std::string& port) {
+int dial_tcp(const std::string& host, const std::string& port, std::string& why) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  if (getaddrinfo(host.c_str(), port.c_str(), &hints, &found) != 0) return -1;
+  if (host.empty() || port.empty()) return why = kForms, -1;
+  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0)
+    return why = gai_strerror(error), -1;
   int fd = -1;
   for (const addrinfo* a = found; a && fd < 0; a = a->ai_next) {
     fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
-    if (fd >= 0 && !connects(fd, *a)) {
-      close(fd);
-      fd = -1;
-    }
+    if (fd >= 0 && connects(fd, *a)) break;
+    why = std::strerror(errno);
+    if (fd >= 0) close(fd);
+    fd = -1;
   }
   freeaddrinfo(found);
   const int on = 1, give_up_ms = 30'000;
@@ -88,8 +99,12 @@ Address find_address(const std::string& configured) {
   return address;
 }
 
-int dial(const Address& address) {
-  return address.unix_socket ? dial_unix(address.path) : dial_tcp(address.host, address.port);
+std::string text_of(const Address& address) {
+  return address.unix_socket ? "unix:" + address.path : "tcp:" + address.host + ":" + address.port;
+}
+
+int dial(const Address& address, std::string& why) {
+  return address.unix_socket ? dial_unix(address.path, why) : dial_tcp(address.host, address.port, why);
 }
 
 }  // namespace weir::detail

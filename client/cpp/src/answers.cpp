@@ -23,7 +23,10 @@ void Connection::read_socket() {
     const ssize_t n = recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n <= 0) return go_down(0);
+    if (n <= 0) {
+      if (state_ != State::down) set_why_away("the agent has closed the connection");
+      return go_down(0);
+    }
     in_.append(bytes, size_t(n));
     while (fd_ >= 0 && (lines_ ? take_line() : take_magic() && take_frame())) {
     }
@@ -36,6 +39,7 @@ bool Connection::take_magic() {
   if (in_.size() < frames::kMagic.size()) return false;
   if (in_.compare(0, frames::kMagic.size(), frames::kMagic) != 0) {
     lines_next_ = in_.compare(0, kAnyMagic.size(), kAnyMagic) == 0;
+    if (!lines_next_) set_why_away("what answers there is no weir agent");
     return go_down(lines_next_ ? 1 : kAfterRefusal), false;
   }
   in_.erase(0, frames::kMagic.size());
@@ -85,9 +89,10 @@ void Connection::take(uint8_t type, std::string_view payload) {
     case frames::kNack:
       return take_nack();
     case frames::kBye:
+      set_why_away("the agent says BYE");
       return go_down(kAfterRefusal);
     case frames::kError:
-      return take_error(payload.substr(0, payload.find(':')));
+      return take_error(payload.substr(0, payload.find(':')), payload);
     default:
       return;
   }
@@ -100,7 +105,7 @@ void Connection::take_word(std::string_view line) {
   if (word == "policy") return set_policy(parse_policy(json_member(line, "policy")));
   if (word == "nack") return take_nack();
   if (word == "bye") return go_down(kAfterRefusal);
-  if (word == "error") return take_error(json_string(json_member(line, "reason")));
+  if (word == "error") return take_error(json_string(json_member(line, "reason")), line);
   if (word == "ack")
     process_.shared.acknowledged += outbox_.acknowledge(json_number(json_member(line, "seq"), 0));
   if (word == "reject") ++process_.shared.rejected;
@@ -112,8 +117,9 @@ void Connection::take_nack() {
   next_try_ns_ = monotonic_ns() + kNackPauseNs;
 }
 
-void Connection::take_error(std::string_view reason) {
+void Connection::take_error(std::string_view reason, std::string_view text) {
   lines_next_ = !lines_ && reason == "bad_version";
+  if (!lines_next_) set_why_away("the agent says " + std::string(text));
   go_down(lines_next_ ? 1 : kAfterRefusal);
 }
 
@@ -130,6 +136,7 @@ void Connection::take_welcome(std::string_view json) {
   state_ = State::open;
   backoff_ns_ = 0;
   ++shared.connections;
+  set_why_away({});
   shared.transport = ring_feature_ ? Transport::ring : lines_ ? Transport::lines : Transport::frames;
   tell_drops();
 }

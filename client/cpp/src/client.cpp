@@ -61,4 +61,9 @@ Stats stats() noexcept {
   return out;
 }
 
+std::string last_error() {
+  const Lock lock(process.lock);
+  return process.shared.why_away;
+}
+
 }  // namespace weir

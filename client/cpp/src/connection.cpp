@@ -88,9 +88,11 @@ void Connection::turn() {
 }
 
 void Connection::connect() {
-  fd_ = dial(address_);
+  std::string why;
+  fd_ = dial(address_, why);
   process_.shared.tried = true;
   if (fd_ < 0) {
+    set_why_away(why);
     go_down(0);
     return end_flush(true);
   }
@@ -118,6 +120,15 @@ void Connection::say_hello() {
   if (!lines_) frames::append_header(out_, frames::kHello, hello.size());
   out_ += hello;
   state_ = State::greeted;
+}
+
+/// Empty: it is there.
+void Connection::set_why_away(std::string_view why) {
+  const std::string text = why.empty() ? "" : text_of(address_) + ": " + std::string(why);
+  const Lock lock(process_.lock);
+  const size_t bytes = TextWire::kept(text, sizeof process_.shared.why_away - 1);
+  std::memcpy(process_.shared.why_away, text.c_str(), bytes);
+  process_.shared.why_away[bytes] = 0;
 }
 
 void Connection::go_down(uint64_t pause_ns) {

@@ -28,6 +28,7 @@ class Connection {
 
   void connect();
   void say_hello();
+  void set_why_away(std::string_view why);
   void go_down(uint64_t pause_ns);
   void take_settings();
 
@@ -45,7 +46,7 @@ class Connection {
   void take_word(std::string_view line);
   void take_welcome(std::string_view json);
   void take_nack();
-  void take_error(std::string_view reason);
+  void take_error(std::string_view reason, std::string_view text);
   void take_ring_answer(std::string_view payload);
 
   bool rings_by_descriptor() const { return state_ == State::open && ring_feature_; }

@@ -39,6 +39,7 @@ struct Shared {
   std::atomic<uint32_t> settings_version{0};
   uint64_t flushes_wanted = 0, flushes_done = 0;  ///< under Process::lock, as the next two
   bool flush_failed = false;
+  char why_away[256] = {};  ///< last_error(); likewise
   bool ending = false;  ///< the program: an agent that is away is not waited for
 };
 

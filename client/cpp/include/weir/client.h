@@ -39,6 +39,10 @@ bool flush(std::chrono::milliseconds timeout) noexcept;
 
 Stats stats() noexcept;
 
+/// Why the agent is away, for a person: its address, and what came of the last try. Empty: it is there, or no
+/// record was written yet.
+std::string last_error();
+
 /// While one lives, each record of its thread that finds no room waits for it, at most 1 ms, before it is
 /// dropped: for what is worth that. An agent that is away is not waited for. Destroyed by the thread that
 /// made it.
