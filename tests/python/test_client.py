@@ -142,12 +142,29 @@ class Answers(FakeAgentTest):
         agent.accept()
         agent.welcome(record_bytes_max=1000)
         self.assertTrue(client.wait_connected(support.DEADLINE_S))
-        client.emit("trace", {"n": 1, "pad": "x" * 1000})
+        client.emit("trace", {str(n): n for n in range(1000)})
         self.emit(client, 2)
         said = [agent.read() for _ in range(3)]  # in any order: both may have been taken in one cycle or in two
         self.assertEqual(sorted(kind for kind, _ in said), [frames.REC_JSON, frames.DROPS, frames.SYNC])
         self.assertIn(struct.pack("<Q", 1) + b'{"stream":"trace","trace_id":"t","n":2}\n', [payload for _, payload in said])
         self.assertEqual(client.dropped()["too_long"], 1)
+
+    def test_a_long_record_is_shortened_and_says_so(self):
+        for mode in ("background", "direct"):
+            with self.subTest(mode=mode):
+                agent, client = self.agent(), self.client(mode=mode)
+                client._wake()
+                agent.accept()
+                agent.welcome(record_bytes_max=1000)
+                self.assertTrue(client.wait_connected(support.DEADLINE_S))
+                client.emit("trace", {"n": 1, "ctx": {"long": "x" * 100_000, "short": "y"}})
+                client.log("info", "z" * 100_000)
+                (_, trace), (_, log) = agent.read_records(2)
+                self.assertEqual((trace["n"], trace["ctx"]["short"], trace["shortened"], log["shortened"]), (1, "y", True, True))
+                self.assertRegex(trace["ctx"]["long"], r"^x{100,}\.\.\.\(truncated\)$")
+                client.close(0.0)
+                agent.close()
+                os.remove(self.path)
 
     def test_large_records_go_in_frames_that_fit(self):
         agent, client = self.agent(), self.client()

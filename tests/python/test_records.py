@@ -223,6 +223,31 @@ class Steps(unittest.TestCase):
         weir.TraceSink(client).emit({})
         self.assertEqual((client.lines, client.stats()["disabled"]), ([], 3))
 
+    def test_a_step_that_is_open_when_traces_are_enabled_arrives(self):
+        client = KeepingClient({"trace": {"enabled": False}})
+        with weir.step("s", {"a": 1}, message={"id": 1}, client=client) as step:
+            client.policy = support.Policy()
+            step.output({"id": 2})
+        with weir.span("s", client=client):
+            pass
+        first, second = client.records()
+        self.assertEqual((first["ctx_before"], first["ctx_after"], first["msg_out_count"]), (None, {"a": 1}, 1))
+        self.assertEqual((second["name"], client.all_dropped()), ("s", 0))
+
+    def test_what_does_not_hold_all_says_so(self):
+        client, value = KeepingClient(), []
+        for _ in range(50):
+            value = [value, value]
+        client.emit("trace", {"trace_id": "t", "v": value})
+        with weir.step("s", {"v": value}, client=client):
+            pass
+        with weir.step("s", message=value, values=True, client=client):
+            pass
+        for scope in (weir.step("s", client=client), weir.span("s", client=client)):
+            with self.assertRaises(ValueError), scope:
+                raise ValueError("y" * 300_000)
+        self.assertEqual([r["shortened"] for r in client.records()], [True] * 5)
+
     def test_boundaries_and_monitoring(self):
         with weir.span("s", client=self.client) as span:
             weir.ingress("http", Order(1), client=self.client)

@@ -19,7 +19,7 @@ from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optiona
 
 from .connection import Address, default_address, parse_address
 from .correlation import current
-from .encode import dumps, fields_of, log_line, with_prefix
+from .encode import Shortened, dumps, fields_of, log_line, say_shortened, with_prefix
 from .policy import Policy
 from .sender import LOG_BYTES, Flush, Sender, diagnostics
 
@@ -147,6 +147,8 @@ class Client:
 
     def put_fields(self, stream: str, names: Container[str], body: bytes) -> None:
         """An encoded object; `names`: its members' names, since none may be there twice."""
+        if type(body) is Shortened and "shortened" not in names:
+            body = say_shortened(body)
         prefix = self._prefixes[stream]
         if "stream" in names or (self._common and ("service" in names or "resource" in names)):
             prefix = self._prefix(stream, names)

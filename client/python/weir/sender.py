@@ -18,6 +18,7 @@ from . import frames, lines
 from .connection import Connection
 from .encode import log_line
 from .policy import Policy
+from .shorten import shorten
 from .window import Window
 
 if TYPE_CHECKING:
@@ -170,8 +171,11 @@ class Sender:
                 self._on_flush(item)
                 continue
             if len(line) > self.record_bytes_max:
-                client.drop("too_long")
-                continue
+                short = shorten(line, self.record_bytes_max)
+                if short is None:
+                    client.drop("too_long")
+                    continue
+                line = short
             lines.append(line)
             size += len(line) + 1
             if size >= BATCH_BYTES or len(lines) >= BATCH_RECORDS:

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Ty
 
 from .client import Client, default_client
 from .correlation import Context, current, new_span_id, new_trace_id
-from .encode import dumps, error_of, fields_of, text_of, timestamp
+from .encode import Shortened, dumps, error_of, fields_of, text_of, timestamp, was_cut
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,8 +66,7 @@ class _Scope:
             self._parent = outer.span_id if trace_id == outer.trace_id else None
             self._token = current.set(outer._replace(trace_id=trace_id, span_id=self.span_id))
             self._client = self._given[1] or default_client()
-            if self._client.policy.trace:
-                self._begin(self._client)
+            self._begin(self._client)
             self._start_ns, self._clock_ns = time.time_ns(), time.perf_counter_ns()
         except Exception:
             if self._client is not None:
@@ -154,6 +153,8 @@ class Step(_Scope):
         super().__init__(name, trace_id, client, **fields)
         self._ctx, self._message, self._values = ctx, message, values
         self._out: List[Dict[str, Any]] = []
+        self._in: Optional[bytes] = None
+        self._before: Optional[bytes] = None
 
     def output(self, message: Any) -> None:
         """One message that leaves the step; what it is now is what is recorded."""
@@ -166,9 +167,10 @@ class Step(_Scope):
             pass  # a message whose members cannot be read: the step is recorded without it
 
     def _begin(self, client: Client) -> None:
-        self._out, self._attributes = [], {}
-        self._in = None if self._message is None else dumps(signature(self._message, self._values))
-        self._before = self._context(client)
+        self._out, self._attributes, self._in, self._before = [], {}, None, None
+        if client.policy.trace:  # which may change while the step is open
+            self._in = None if self._message is None else dumps(signature(self._message, self._values))
+            self._before = self._context(client)
 
     def _context(self, client: Client) -> Optional[bytes]:
         """The context as it is now. None: there is none, or the agent would throw it away."""
@@ -182,13 +184,18 @@ class Step(_Scope):
         fields = {"trace_id": self.trace_id, "step_name": self.name, **self._given[2],
                   "t_enter": timestamp(self._start_ns), "t_exit": timestamp(self._start_ns + took_ns),
                   **self._common(took_ns, error)}
-        body = dumps(fields)[:-1]
+        head, after = dumps(fields), self._context(client)
+        body = head[:-1]
         if self._in is not None:
             body += b',"msg_in":' + self._in
-        body += b',"msg_out":[%s],"msg_out_count":%d' % (b",".join(_signature_bytes(s) for s in self._out), len(self._out))
+        out = [_signature_bytes(s) for s in self._out]
+        body += b',"msg_out":[%s],"msg_out_count":%d' % (b",".join(out), len(out))
         if self._ctx is not None:
-            body += b',"ctx_before":%s,"ctx_after":%s' % (self._before or b"null", self._context(client) or b"null")
-        client.put_fields("trace", fields, body + b"}")
+            body += b',"ctx_before":%s,"ctx_after":%s' % (self._before or b"null", after or b"null")
+        body += b"}"
+        if Shortened in map(type, (head, self._in, self._before, after, *out)) or (error is not None and was_cut(fields["error"])):
+            body = Shortened(body)
+        client.put_fields("trace", fields, body)
 
     def _returned(self, result: Any) -> None:
         if result is not None:
@@ -218,7 +225,7 @@ def _signature_bytes(made: Dict[str, Any]) -> bytes:
     value = made.get("value")
     if isinstance(value, _Encoded):
         rest = {k: v for k, v in made.items() if k != "value"}
-        return dumps(rest)[:-1] + b',"value":' + value.data + b"}"
+        return type(value.data)(dumps(rest)[:-1] + b',"value":' + value.data + b"}")  # Shortened, it remains so
     return dumps(made)
 
 
@@ -249,6 +256,8 @@ class Span(_Scope):
             fields["events"] = self._events
         if self._links:
             fields["links"] = self._links
+        if error is not None and was_cut(fields["error"]):
+            fields["shortened"] = True
         client.put_fields("trace", fields, dumps(fields))
 
     def _for_call(self, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> "_Scope":
