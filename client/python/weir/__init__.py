@@ -2,7 +2,7 @@
 
     import logging, weir
 
-    weir.connect(service="orders")                       # $WEIR_SOCKET, or the agent's default place
+    weir.connect(service="orders")                       # $WEIR_ADDRESS, else the agent's usual socket
     logging.getLogger().addHandler(weir.LoggingHandler())
 
     with weir.step("approve", ctx, message=order) as step:
@@ -31,18 +31,20 @@ __all__ = ["BusMetrics", "Client", "Context", "CorrelationFilter", "CorrelationM
 correlation_manager = CorrelationManager()
 
 
-def log(level: str, message: str, **attributes: Any) -> None:
-    """One log record. `level`: trace, debug, info, warn, error or fatal."""
-    default_client().log(level, message, None, **attributes)
+def log(level: Any = None, message: Any = None, /, **attributes: Any) -> None:
+    """One log record. `level`: trace, debug, info, warn, error or fatal, or a number of the logging module."""
+    default_client().put_log(level, message, None, attributes)
 
 
-def monitor(rule: str, *, severity: str = "warning", state: str = "firing", value: Optional[float] = None,
+def monitor(rule: Any = None, /, *, severity: str = "warning", state: str = "firing", value: Optional[float] = None,
             threshold: Optional[float] = None, message: Optional[str] = None, client: Optional[Client] = None,
             **attributes: Any) -> None:
     """One monitoring record: a rule fires or is resolved. The current trace is its exemplar."""
     import time
 
     from .correlation import current
+    if rule is None:
+        rule = attributes.pop("rule", None)
     context = current.get()
     record = {"ts": _timestamp(time.time_ns()), "rule": rule, "severity": severity, "state": state, "value": value,
               "threshold": threshold, "message": message, "trace_id": context.trace_id,
@@ -50,14 +52,14 @@ def monitor(rule: str, *, severity: str = "warning", state: str = "firing", valu
     (client or default_client()).emit("monitoring", {k: v for k, v in record.items() if v is not None and v != {}})
 
 
-def ingress(name: str, message: Any = None, **fields: Any) -> None:
+def ingress(name: Any = None, message: Any = None, /, **fields: Any) -> None:
     """A message enters the system: before the first step of its trace."""
-    boundary("ingress", name, message, **fields)
+    boundary("ingress", name, message, fields)
 
 
-def egress(name: str, message: Any = None, **fields: Any) -> None:
+def egress(name: Any = None, message: Any = None, /, **fields: Any) -> None:
     """A message leaves the system: after the step that made it."""
-    boundary("egress", name, message, **fields)
+    boundary("egress", name, message, fields)
 
 
 def counter(name: str, labels: Sequence[str] = (), unit: Optional[str] = None) -> Counter:

@@ -19,7 +19,8 @@ from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optiona
 
 from .connection import Address, default_address, parse_address
 from .correlation import current
-from .encode import Shortened, dumps, fields_of, log_line, say_shortened, with_prefix
+from .encode import (MESSAGE_BYTES_MAX, Shortened, dumps, fields_of, level_name, log_line, say_shortened, text_of,
+                     with_prefix)
 from .policy import Policy
 from .sender import LOG_BYTES, Flush, Sender, diagnostics
 
@@ -57,7 +58,7 @@ class Client:
     def __init__(self, address: Optional[Address], service: Optional[str] = None, client_id: Optional[str] = None,
                  ack: str = "buffered", mode: str = "background", queue_records_max: int = 20_000,
                  queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
-                 metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> None:
+                 metrics_interval_s: float = 1.0, resource: Optional[Mapping[str, Any]] = None) -> None:
         self.address, self.service, self.ack, self.mode = address, service, ack, mode
         self.queue_records_max, self.queue_bytes_max = queue_records_max, queue_bytes_max
         self.linger_s, self.exit_timeout_s, self.metrics_interval_s = linger_ms / 1000, exit_timeout_s, metrics_interval_s
@@ -114,20 +115,29 @@ class Client:
         line = item if isinstance(item, bytes) else log_line(self.log_head, *item)
         return self._sender.send_now(line)
 
-    def log(self, level: str, message: str, logger: Optional[str] = None, **attributes: Any) -> None:
-        """One log record, now, with the ids of the current context. `level`: trace debug info warn error fatal."""
+    def log(self, level: Any = None, message: Any = None, /, logger: Optional[str] = None, **attributes: Any) -> None:
+        """One log record, now, with the ids of the current context. `level`: trace debug info warn error fatal, or a
+        number of the logging module. A message that is no text becomes one.
+        """
+        self.put_log(level, message, logger, attributes)
+
+    def put_log(self, level: Any, message: Any, logger: Optional[str], attributes: Dict[str, Any]) -> None:
         try:
             if not self.policy.log:
                 self._disabled.add()
                 return
+            if type(level) is not str or type(message) is not str:
+                level, message = _level_and_message(level, message, attributes)
             context = current.get()
             more: Any = attributes
             for value in attributes.values():
                 if type(value) not in _SCALARS:  # could change before it is encoded
                     more = dumps(attributes)
                     break
-            self.put((time.time_ns(), level, message if type(message) is str else str(message), logger,
-                      context.correlation_id, context.trace_id, context.span_id, more), len(message) + LOG_BYTES)
+            if len(message) > MESSAGE_BYTES_MAX:
+                message = message[:MESSAGE_BYTES_MAX + 1]  # what is longer is cut when it is encoded
+            self.put((time.time_ns(), level, message, logger, context.correlation_id, context.trace_id, context.span_id,
+                      more), len(message) + LOG_BYTES)
         except Exception:
             self.drop("not_encodable")
 
@@ -248,6 +258,11 @@ class Client:
         if collect not in self._collectors:
             self._collectors.append(collect)
 
+    def metrics_changed(self) -> None:
+        """Somebody must be there to collect them: in a child after fork() it may be that nothing else was put."""
+        if self._thread is None and self.address is not None:
+            self._wake()
+
     def collect_metrics(self) -> List[bytes]:
         out: List[bytes] = []
         for collect in list(self._collectors):
@@ -292,6 +307,20 @@ class Client:
         sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=-100)
 
 
+def _level_and_message(level: Any, message: Any, attributes: Dict[str, Any]) -> Tuple[str, str]:
+    """As text. Of a call that named them, they are among the attributes."""
+    if level is None:
+        level = attributes.pop("level", None)
+    if message is None:
+        message = attributes.pop("message", None)
+    if type(level) is not str:
+        if isinstance(level, str):
+            level = str.__str__(level)  # an enum's value
+        else:
+            level = "info" if level is None else level_name(level) if isinstance(level, (int, float)) else text_of(level)
+    return level, message if type(message) is str else text_of(message)
+
+
 def _with_plain_contexts(fields: Dict[str, Any]) -> Dict[str, Any]:
     """Contexts that are objects become dicts, so that the policy can look into them."""
     for name in ("ctx_before", "ctx_after", "ctx", "ctx_set", "ctx_diff"):
@@ -312,7 +341,7 @@ _default_lock = threading.Lock()
 def connect(address: Optional[str] = None, *, service: Optional[str] = None, client_id: Optional[str] = None,
             ack: str = "buffered", mode: str = "background", default: bool = True, queue_records_max: int = 20_000,
             queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
-            metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
+            metrics_interval_s: float = 1.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
     """A client, which becomes the one that weir.log(), weir.step() and the others use (unless default=False).
 
     address: `unix:PATH`, `tcp:HOST:PORT` or a path; else $WEIR_ADDRESS, $WEIR_SOCKET, the agent's default place.
@@ -323,6 +352,7 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
     queue_records_max, queue_bytes_max: kept at most, sent and unsent together; what comes on top is dropped and counted.
     linger_ms: while records come, background mode sends so often: seldom, since each time takes the interpreter's lock.
     exit_timeout_s: at exit the client waits at most so long for acknowledgements.
+    metrics_interval_s: what changed in the metrics is sent so often; of a killed program's the last second is lost.
 
     Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none. Raises ValueError for
     an argument or $WEIR_ADDRESS that makes no sense: at the start, where it is seen.
@@ -342,6 +372,7 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
     if default:
         from .metrics import default_registry
         client.add_collector(default_registry.collect)
+        default_registry.on_change = client.metrics_changed
         with _default_lock:
             if _default is not None and default_registry.collect in _default._collectors:
                 _default._collectors.remove(default_registry.collect)

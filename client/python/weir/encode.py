@@ -59,7 +59,7 @@ def rfc3339(value: datetime.datetime) -> str:
 def text_of(value: Any) -> str:
     """str(), whatever it does."""
     try:
-        return str(value)
+        return str.__str__(str(value))  # a plain str, whatever class it has
     except Exception:
         return "<unprintable %s>" % type(value).__name__
 
@@ -310,7 +310,7 @@ def with_prefix(prefix: bytes, body: bytes) -> bytes:
 LEVELS = ((50, "fatal"), (40, "error"), (30, "warn"), (20, "info"), (10, "debug"))
 
 
-def level_name(levelno: int) -> str:
+def level_name(levelno: float) -> str:
     """A level of the logging module as one of records.md section 6."""
     for least, name in LEVELS:
         if levelno >= least:

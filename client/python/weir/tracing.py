@@ -35,6 +35,12 @@ def signature(message: Any, with_value: bool = False) -> Dict[str, Any]:
     return out
 
 
+def _name_of(function: Any) -> str:
+    """Also of what is called like a function and has no name: a partial is named after what it calls."""
+    function = getattr(function, "func", function)
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+
+
 class _Scope:
     """One step or span. Not for two at the same time, but again after it has ended, and as a decorator as often as wanted."""
 
@@ -209,9 +215,9 @@ class Step(_Scope):
             ctx = ctx(*args, **kwargs) if callable(ctx) else ctx
             message = message(*args, **kwargs) if callable(message) else message
         except Exception:
-            (client or default_client()).say("weir.step: what finds ctx or message of %s raised", function.__qualname__)
+            (client or default_client()).say("weir.step: what finds ctx or message of %s raised", _name_of(function))
             ctx = message = None
-        return Step(self.name or function.__qualname__, ctx, message, self._values, trace_id, client, fields)
+        return Step(self.name or _name_of(function), ctx, message, self._values, trace_id, client, fields)
 
 
 class _Encoded:
@@ -238,8 +244,10 @@ class Span(_Scope):
         self._kind, self._links, self._first_attributes = kind, links, attributes
         self._events: List[Dict[str, Any]] = []
 
-    def event(self, name: str, **attributes: Any) -> None:
+    def event(self, name: Any = None, /, **attributes: Any) -> None:
         """Something that happened within the span, now."""
+        if name is None:
+            name = attributes.pop("name", None)
         self._events.append({"name": name, "ts": timestamp(time.time_ns()), "attributes": attributes})
 
     def _begin(self, client: Client) -> None:
@@ -262,7 +270,7 @@ class Span(_Scope):
 
     def _for_call(self, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> "_Scope":
         trace_id, client, _ = self._given
-        return Span(self.name or function.__qualname__, self._kind, trace_id, client, self._first_attributes, self._links)
+        return Span(self.name or _name_of(function), self._kind, trace_id, client, self._first_attributes, self._links)
 
 
 def step(name: Optional[str] = None, ctx: Any = None, *, message: Any = None, values: bool = False,
@@ -289,15 +297,23 @@ def span(name: Optional[str] = None, *, kind: str = "internal", trace_id: Option
     return Span(name, kind, trace_id, client, dict(attributes or {}), list(links or []))
 
 
-def boundary(kind: str, name: str, message: Any = None, *, trace_id: Optional[str] = None,
-             client: Optional[Client] = None, **fields: Any) -> None:
-    """A message enters (`ingress`, before its first step) or leaves (`egress`, after the step that made it)."""
-    where = client or default_client()
+def boundary(kind: str, name: Any, message: Any, fields: Dict[str, Any]) -> None:
+    """A message enters (`ingress`, before its first step) or leaves (`egress`, after the step that made it).
+
+    `fields`: members of the record; `client`: another client. Of a call that named them, `name` and `message`, too.
+    """
+    where: Client = fields.pop("client", None) or default_client()
     try:
+        if name is None:
+            name = fields.pop("name", None)
+        if message is None:
+            message = fields.pop("message", None)
         context = current.get()
         now = timestamp(time.time_ns())
-        record: Dict[str, Any] = {"kind": kind, "trace_id": trace_id or context.trace_id, "step_name": name, "t_enter": now,
-                                  "t_exit": now, "duration_ms": 0, "status": "ok", **fields}
+        record: Dict[str, Any] = {"trace_id": context.trace_id, "step_name": name, "t_enter": now, "t_exit": now,
+                                  "duration_ms": 0, "status": "ok", **fields, "kind": kind}
+        if record["trace_id"] is None:
+            record["trace_id"] = context.trace_id
         if context.correlation_id is not None:
             record.setdefault("correlation_id", context.correlation_id)
         if message is not None:
