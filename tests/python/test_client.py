@@ -9,7 +9,7 @@ from unittest import mock
 
 import support
 import weir
-from support import FakeAgentTest, wait_for
+from support import Client, FakeAgentTest, wait_for
 from weir import connection, frames
 from weir.connection import Address, parse_address
 
@@ -354,9 +354,12 @@ class Addresses(unittest.TestCase):
         for text, expected in (("unix:/a/b", ("unix", "/a/b", 0)), ("/a", ("unix", "/a", 0)), ("./a", ("unix", "./a", 0)),
                                ("tcp:h:1", ("tcp", "h", 1)), ("tcp:[::1]:4320", ("tcp", "::1", 4320))):
             self.assertEqual(parse_address(text), expected)
-        for text in ("", "unix:", "tcp:h", "tcp::1", "tcp:h:0", "tcp:h:70000", "tcp:h:x", "h:1"):
+        for text in ("", "unix:", "tcp:h", "tcp::1", "tcp:h:0", "tcp:h:70000", "tcp:h:x", "h:1", b"unix:/x", 5, "/a\0", "/\ud800"):
             with self.assertRaises(ValueError, msg=text):
                 parse_address(text)
+        for url in ("http://h:1", "unix:///run/weir.sock", "tcp://h:1"):
+            with self.assertRaisesRegex(ValueError, "URL: unix:PATH, tcp:HOST:PORT or a path"):
+                parse_address(url)
 
     def test_the_environment_and_the_default_place(self):
         def place(uid=1000, **env):
@@ -369,14 +372,38 @@ class Addresses(unittest.TestCase):
         self.assertIsNone(place())
 
     def test_arguments_that_make_no_sense_are_said_at_once(self):
-        for bad in ({"ack": "maybe"}, {"mode": "fast"}, {"client_id": ""}, {"queue_records_max": 0}, {"address": "nowhere"}):
+        for bad in ({"ack": "maybe"}, {"mode": "fast"}, {"client_id": ""}, {"client_id": 5}, {"client_id": "\ud800"}, {"service": 3},
+                    {"service": b"x"}, {"service": "x\ud800"}, {"resource": 5}, {"queue_records_max": 0}, {"linger_ms": "a"},
+                    {"exit_timeout_s": -1}, {"metrics_interval_s": float("nan")}, {"address": "nowhere"}, {"address": b""}):
             with self.assertRaises(ValueError, msg=bad):
                 weir.connect(**{"address": "unix:/nowhere", "default": False, **bad})
 
-    def test_an_environment_that_makes_no_sense_does_not_stop_a_program_that_only_logs(self):
-        with mock.patch.dict(os.environ, {"WEIR_ADDRESS": "nonsense"}), mock.patch("weir.client._default", None), \
-                self.assertLogs("weir.client", "ERROR"):
-            weir.log("info", "x")
+    def test_an_environment_that_makes_no_sense_does_not_stop_a_program(self):
+        for use in (lambda: weir.log("info", "x"), lambda: weir.connect(service="x"), lambda: weir.connect(mode="direct")):
+            with mock.patch.dict(os.environ, {"WEIR_ADDRESS": "http://nonsense"}), mock.patch("weir.client._default", None), \
+                    self.assertLogs("weir.client", "ERROR") as said:
+                use()
+                weir.log("info", "x")
+            self.assertEqual(len(said.output), 1)
+            self.assertIn("$WEIR_ADDRESS: 'http://nonsense' is no address", said.output[0])
+
+
+class NoAgent(FakeAgentTest):
+    def test_it_is_said_once_and_not_at_all_after_a_restart(self):
+        with self.assertLogs("weir.client", "WARNING") as said:
+            client = self.client()
+            client.log("info", "x")
+            support.wait_for(lambda: client._sender._backoff_s > 0.3, "tried several times")
+        self.assertEqual(len(said.output), 1)
+        self.assertRegex(said.output[0], r"no agent at unix:%s: .*No such file.*; start it \(`weir agent`\) or set \$WEIR_ADDRESS; " % self.path)
+
+    def test_a_host_that_can_be_none(self):
+        with self.assertLogs("weir.client", "WARNING") as said:
+            client = Client(Address("tcp", "a" * 70 + ".example", 1))
+            self.addCleanup(client.close, 0.0)
+            client._wake()
+            support.wait_for(lambda: client.stats()["last_error"], "tried")
+        self.assertNotIn("internal error", "".join(said.output))
 
 
 if __name__ == "__main__":

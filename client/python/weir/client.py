@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optional, Tuple, Union
 
-from .connection import Address, default_address, parse_address
+from .connection import Address, default_address, is_unicode, parse_address
 from .correlation import current
 from .encode import (MESSAGE_BYTES_MAX, Shortened, dumps, fields_of, level_name, log_line, say_shortened, text_of,
                      with_prefix)
@@ -65,6 +65,7 @@ class Client:
         self.policy = Policy()
         self.ready = threading.Event()  # the first WELCOME has come
         self._given_id = client_id
+        self._no_agent_said = False
         self._common: Dict[str, Any] = {}  # members of every record that has none of that name
         if service is not None:
             self._common["service"] = service
@@ -253,6 +254,13 @@ class Client:
             self._said_at = now
             diagnostics.warning("weir: " + text, *args)
 
+    def say_no_agent(self, error: BaseException) -> None:
+        """Once, for its children too."""
+        if not self._no_agent_said:
+            self._no_agent_said = True
+            diagnostics.warning("weir: no agent at %s: %s; start it (`weir agent`) or set $WEIR_ADDRESS; until it is there "
+                                "%d records are kept, and then new ones dropped", self.address, error, self.queue_records_max)
+
     def add_collector(self, collect: Callable[[], List[Dict[str, Any]]]) -> None:
         """Asked for telemetry records every metrics_interval_s, and at flush() and close()."""
         if collect not in self._collectors:
@@ -354,19 +362,27 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
     exit_timeout_s: at exit the client waits at most so long for acknowledgements.
     metrics_interval_s: what changed in the metrics is sent so often; of a killed program's the last second is lost.
 
-    Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none. Raises ValueError for
-    an argument or $WEIR_ADDRESS that makes no sense: at the start, where it is seen.
+    Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none: that is logged, once.
+    Raises ValueError for an argument that makes no sense, at the start, where it is seen. A $WEIR_ADDRESS that makes
+    none is the operator's, and no reason for the program to end: it is logged, and records are dropped.
     """
     global _default
     if ack not in ACK_LEVELS:
         raise ValueError("ack=%r: one of %s" % (ack, ", ".join(ACK_LEVELS)))
     if mode not in MODES:
         raise ValueError("mode=%r: one of %s" % (mode, ", ".join(MODES)))
-    if client_id is not None and not 0 < len(client_id.encode()) <= 200:
-        raise ValueError("client_id: 1 to 200 bytes")
-    if queue_records_max < 1 or queue_bytes_max < 1 or linger_ms < 0 or metrics_interval_s <= 0:
-        raise ValueError("queue_records_max, queue_bytes_max and metrics_interval_s are positive, linger_ms is not negative")
-    target = default_address() if address is None else parse_address(address)
+    if client_id is not None and not (_is_text(client_id) and 0 < len(client_id.encode()) <= 200):
+        raise ValueError("client_id=%r: a text of 1 to 200 bytes" % (client_id,))
+    if service is not None and not _is_text(service):
+        raise ValueError("service=%r: a text" % (service,))
+    _check_number("queue_records_max", queue_records_max, 1)
+    _check_number("queue_bytes_max", queue_bytes_max, 1)
+    _check_number("linger_ms", linger_ms, 0)
+    _check_number("exit_timeout_s", exit_timeout_s, 0)
+    _check_number("metrics_interval_s", metrics_interval_s, 0.001)
+    if resource is not None and not isinstance(resource, Mapping):
+        raise ValueError("resource=%r: a mapping" % (resource,))
+    target = _environments_address() if address is None else parse_address(address)
     client = Client(target, service, client_id, ack, mode, queue_records_max, queue_bytes_max, linger_ms, exit_timeout_s,
                     metrics_interval_s, resource)
     if default:
@@ -377,33 +393,37 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
             if _default is not None and default_registry.collect in _default._collectors:
                 _default._collectors.remove(default_registry.collect)
             _default = client
-    if target is None:
-        client.say("no agent: set $WEIR_SOCKET; records are dropped")
-    else:
+    if target is not None:
         client._wake()
         if mode == "direct":
             client.ready.wait(FIRST_WELCOME_S)
     return client
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_unicode(value)
+
+
+def _check_number(name: str, value: float, least: float) -> None:
+    if not isinstance(value, (int, float)) or not least <= value < 1e12:
+        raise ValueError("%s=%r: a number, at least %g" % (name, value, least))
+
+
+def _environments_address() -> Optional[Address]:
+    """None: nowhere, and it is said."""
+    try:
+        target = default_address()
+        if target is None:
+            diagnostics.warning("weir: no agent is known: set $WEIR_ADDRESS; records are dropped")
+        return target
+    except ValueError as error:
+        diagnostics.error("weir: $WEIR_ADDRESS: %s; records are dropped", error)
+        return None
+
+
 def default_client() -> Client:
     """The one of the last connect(); else one is made by the environment. Never raises."""
-    client = _default
-    if client is None:
-        try:
-            client = connect()
-        except ValueError as error:
-            diagnostics.error("weir: %s; records are dropped", error)
-            client = Client(None)
-            _set_default(client)
-    return client
-
-
-def _set_default(client: Client) -> None:
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = client
+    return _default or connect()
 
 
 def _close_all() -> None:

@@ -283,7 +283,7 @@ class Sender:
                 connection.flush()
         except frames.OtherVersion as error:
             self._speak_lines(str(error))
-        except (OSError, frames.ProtocolError) as error:
+        except (OSError, UnicodeError, frames.ProtocolError) as error:  # UnicodeError: a host name that can be none
             self._lost(error)
         self._finish_waiting()
 
@@ -338,6 +338,8 @@ class Sender:
 
     def _lost(self, error: BaseException) -> None:
         self.last_error = "%s: %s" % (type(error).__name__, error)
+        if self.connection is None and not self.connects:
+            self._client.say_no_agent(error)
         self._disconnect(self._backoff_s)
         self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
 
