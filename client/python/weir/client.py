@@ -19,8 +19,8 @@ from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optiona
 
 from .connection import Address, default_address, is_unicode, parse_address
 from .correlation import current
-from .encode import (MESSAGE_BYTES_MAX, Shortened, dumps, fields_of, level_name, log_line, say_shortened, text_of,
-                     with_prefix)
+from .encode import (MESSAGE_BYTES_MAX, Shortened, are_scalars, dumps, fields_of, level_name, log_line, say_shortened,
+                     text_of, with_prefix)
 from .policy import Policy
 from .sender import LOG_BYTES, Flush, Sender, diagnostics
 
@@ -28,7 +28,6 @@ ACK_LEVELS = ("received", "buffered", "durable")
 MODES = ("background", "direct")
 FIRST_WELCOME_S = 0.2  # wire.md section 1: no answer in 200 ms, the client goes on
 SAY_EVERY_S = 10.0
-_SCALARS = frozenset((str, int, float, bool, type(None)))
 _LogItem = Tuple[int, str, str, Optional[str], Optional[str], Optional[str], Optional[str], Any]
 
 
@@ -130,11 +129,7 @@ class Client:
             if type(level) is not str or type(message) is not str:
                 level, message = _level_and_message(level, message, attributes)
             context = current.get()
-            more: Any = attributes
-            for value in attributes.values():
-                if type(value) not in _SCALARS:  # could change before it is encoded
-                    more = dumps(attributes)
-                    break
+            more: Any = attributes if are_scalars(attributes.values()) else dumps(attributes)  # which could change
             if len(message) > MESSAGE_BYTES_MAX:
                 message = message[:MESSAGE_BYTES_MAX + 1]  # what is longer is cut when it is encoded
             self.put((time.time_ns(), level, message, logger, context.correlation_id, context.trace_id, context.span_id,

@@ -17,7 +17,7 @@ import math
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
 
 from .shorten import CUT, cut, quote
 
@@ -280,13 +280,20 @@ def _make_dumps() -> Callable[[Any], str]:
 _dumps = _make_dumps()
 
 
-def dumps(value: Any) -> bytes:
+SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+def are_scalars(values: Iterable[Any]) -> bool:
+    return SCALARS.issuperset(map(type, values))
+
+
+def dumps(value: Any, small: bool = False) -> bytes:
     """JSON as UTF-8, on one line. Never raises for what the value holds (only MemoryError and the like).
 
-    Shortened, not bytes, if there is more in the value than is written.
+    Shortened, not bytes, if there is more in the value than is written. small: the caller knows that it is.
     """
     try:
-        if not _is_vast(value):
+        if small or not _is_vast(value):
             _budget.left = OBJECTS_MAX
             return _dumps(value).encode()
     except Exception:

@@ -4,9 +4,9 @@ from __future__ import annotations
 import logging
 from typing import Any, Dict, Optional, Tuple
 
-from .client import _SCALARS, Client, default_client as _default_client
+from .client import Client, default_client as _default_client
 from .correlation import NO_CORRELATION, current
-from .encode import MESSAGE_BYTES_MAX, Shortened, dumps, error_of, level_name, text_of, was_cut
+from .encode import MESSAGE_BYTES_MAX, Shortened, are_scalars, dumps, error_of, level_name, text_of, was_cut
 from .sender import LOG_BYTES
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -69,13 +69,14 @@ class LoggingHandler(logging.Handler):
             if len(message) > MESSAGE_BYTES_MAX:
                 message = message[:MESSAGE_BYTES_MAX + 1]  # what is longer is cut when it is encoded
             attributes: Any = None
-            correlation_id, trace_id, span_id = current.get()[:3]
+            context = current.get()
             if record.exc_info or record.stack_info or len(record.__dict__) > _STANDARD_COUNT:
                 attributes, ids = _attributes_and_ids(record)
                 if ids is not None:
-                    correlation_id, trace_id, span_id = ids
+                    context = context._replace(**ids)
             client.put((int(record.created * 1e9), _LEVELS.get(record.levelno) or level_name(record.levelno), message, name,
-                        correlation_id or NO_CORRELATION, trace_id, span_id, attributes), len(message) + LOG_BYTES)
+                        context.correlation_id or NO_CORRELATION, context.trace_id, context.span_id, attributes),
+                       len(message) + LOG_BYTES)
         except Exception:
             self.handleError(record)
 
@@ -90,12 +91,12 @@ class LoggingHandler(logging.Handler):
         """logging.shutdown() calls this at exit, where the client flushes itself. client.flush() waits."""
 
 
-def _attributes_and_ids(record: logging.LogRecord) -> Tuple[Any, Optional[Tuple[Optional[str], ...]]]:
+def _attributes_and_ids(record: logging.LogRecord) -> Tuple[Any, Optional[Dict[str, Optional[str]]]]:
     """Encoded where a value could change before it is sent. Ids: None if the record has none."""
     out: Dict[str, Any] = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
-    ids: Optional[Tuple[Optional[str], ...]] = None
+    ids: Optional[Dict[str, Optional[str]]] = None
     if any(type(out.get(name)) is str for name in _IDS):
-        ids = tuple(out.pop(name) or None if type(out.get(name)) is str else None for name in _IDS)
+        ids = {name: out.pop(name) or None if type(out.get(name)) is str else None for name in _IDS}
     shortened = False
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     if error is not None:
@@ -107,9 +108,7 @@ def _attributes_and_ids(record: logging.LogRecord) -> Tuple[Any, Optional[Tuple[
         out["code.stacktrace"] = record.stack_info
     if shortened:
         return Shortened(dumps(out)), ids
-    if all(type(value) in _SCALARS for value in out.values()):
-        return out, ids
-    return dumps(out), ids
+    return (out if are_scalars(out.values()) else dumps(out)), ids
 
 
 class CorrelationFilter(logging.Filter):

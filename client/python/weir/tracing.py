@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Ty
 
 from .client import Client, default_client
 from .correlation import Context, current, new_span_id, new_trace_id
-from .encode import Shortened, dumps, error_of, fields_of, text_of, timestamp, was_cut
+from .encode import Shortened, are_scalars, dumps, error_of, fields_of, text_of, timestamp, was_cut
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -175,7 +175,7 @@ class Step(_Scope):
     def _begin(self, client: Client) -> None:
         self._out, self._attributes, self._in, self._before = [], {}, None, None
         if client.policy.trace:  # which may change while the step is open
-            self._in = None if self._message is None else dumps(signature(self._message, self._values))
+            self._in = None if self._message is None else dumps(signature(self._message, self._values), not self._values)
             self._before = self._context(client)
 
     def _context(self, client: Client) -> Optional[bytes]:
@@ -190,7 +190,7 @@ class Step(_Scope):
         fields = {"trace_id": self.trace_id, "step_name": self.name, **self._given[2],
                   "t_enter": timestamp(self._start_ns), "t_exit": timestamp(self._start_ns + took_ns),
                   **self._common(took_ns, error)}
-        head, after = dumps(fields), self._context(client)
+        head, after = dumps(fields, are_scalars(self._attributes.values())), self._context(client)
         body = head[:-1]
         if self._in is not None:
             body += b',"msg_in":' + self._in
@@ -232,7 +232,7 @@ def _signature_bytes(made: Dict[str, Any]) -> bytes:
     if isinstance(value, _Encoded):
         rest = {k: v for k, v in made.items() if k != "value"}
         return type(value.data)(dumps(rest)[:-1] + b',"value":' + value.data + b"}")  # Shortened, it remains so
-    return dumps(made)
+    return dumps(made, True)
 
 
 class Span(_Scope):
@@ -266,7 +266,8 @@ class Span(_Scope):
             fields["links"] = self._links
         if error is not None and was_cut(fields["error"]):
             fields["shortened"] = True
-        client.put_fields("trace", fields, dumps(fields))
+        small = not self._events and not self._links and are_scalars(self._attributes.values())
+        client.put_fields("trace", fields, dumps(fields, small))
 
     def _for_call(self, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> "_Scope":
         trace_id, client, _ = self._given
