@@ -8,7 +8,8 @@
     with weir.step("approve", ctx, message=order) as step:
         ctx["decision"] = "approved"
 
-No call raises, waits for the agent, or takes long; what cannot be delivered is counted (weir.default_client().stats()).
+No call raises, waits for the agent, or takes long; what cannot be delivered is counted (weir.stats()). At exit the client
+flushes; what atexit functions registered before `import weir`, and __del__ at the interpreter's end, log can be lost.
 """
 from __future__ import annotations
 
@@ -84,7 +85,7 @@ def flush(timeout_s: float = 1.0) -> bool:
 
 
 def close(timeout_s: Optional[float] = None) -> bool:
-    """Of the default client. At exit this happens by itself."""
+    """Of the default client. At exit this happens by itself, before atexit functions registered earlier are called."""
     return default_client().close(timeout_s)
 
 
