@@ -166,6 +166,20 @@ class Answers(FakeAgentTest):
                 agent.close()
                 os.remove(self.path)
 
+    def test_a_record_from_before_the_limit_was_known_is_shortened_too(self):
+        client = self.client()
+        for n in range(3):
+            client.emit("trace", {"n": n, "pad": "x" * 100_000})
+        support.wait_for(lambda: client._sender.window.records == 3, "taken")
+        agent = self.agent()
+        agent.accept()
+        agent.welcome(record_bytes_max=10_000)
+        records = agent.read_records(3)
+        self.assertEqual([(seq, r["n"], r["shortened"]) for seq, r in records], [(1, 0, True), (2, 1, True), (3, 2, True)])
+        agent.ack(3)
+        support.wait_for(lambda: client.stats()["acknowledged"] == 3, "acknowledged")
+        self.assertEqual(client.stats()["queued_bytes"], 0)
+
     def test_large_records_go_in_frames_that_fit(self):
         agent, client = self.agent(), self.client()
         client.put(b'{"n":0}', 7)

@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 import unittest
+from unittest import mock
 
 import support
 import weir
@@ -436,6 +437,18 @@ class Calls(unittest.TestCase):
         self.assertEqual([(r["rule"], r.get("attributes")) for r in got[4:6]], [("r", {"rule": "x"}), ("named", None)])
         self.assertEqual([(r["kind"], r["step_name"]) for r in got[6:]], [("ingress", "p"), ("egress", "q")])
         self.assertEqual(self.client.all_dropped(), 0)
+
+    def test_without_a_descriptor_for_a_client_nothing_is_raised(self):
+        logger = logging.Logger("x")
+        logger.addHandler(weir.LoggingHandler())
+        with mock.patch("weir.client._default", None), mock.patch("os.pipe", side_effect=OSError(24, "Too many open files")):
+            weir.log("info", "x")
+            weir.monitor("r")
+            weir.ingress("p")
+            weir.counter("test_records_c").inc("x")
+            logger.info("x")
+            with weir.step("s"), weir.span("t"):
+                pass
 
     def test_decorators_of_what_has_no_name(self):
         self.assertEqual(weir.span()(functools.partial(int, "3"))(), 3)

@@ -34,7 +34,10 @@ correlation_manager = CorrelationManager()
 
 def log(level: Any = None, message: Any = None, /, **attributes: Any) -> None:
     """One log record. `level`: trace, debug, info, warn, error or fatal, or a number of the logging module."""
-    default_client().put_log(level, message, None, attributes)
+    try:
+        default_client().put_log(level, message, None, attributes)
+    except OSError:
+        pass  # no client, for want of descriptors: the next call tries again
 
 
 def monitor(rule: Any = None, /, *, severity: str = "warning", state: str = "firing", value: Optional[float] = None,
@@ -49,8 +52,11 @@ def monitor(rule: Any = None, /, *, severity: str = "warning", state: str = "fir
     context = current.get()
     record = {"ts": _timestamp(time.time_ns()), "rule": rule, "severity": severity, "state": state, "value": value,
               "threshold": threshold, "message": message, "trace_id": context.trace_id,
-              "correlation_id": context.correlation_id, "attributes": attributes}
-    (client or default_client()).emit("monitoring", {k: v for k, v in record.items() if v is not None and v != {}})
+              "correlation_id": context.correlation_id, "attributes": attributes or None}
+    try:
+        (client or default_client()).emit("monitoring", {k: v for k, v in record.items() if v is not None})
+    except OSError:
+        pass  # as in log()
 
 
 def ingress(name: Any = None, message: Any = None, /, **fields: Any) -> None:

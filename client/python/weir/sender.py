@@ -313,6 +313,9 @@ class Sender:
             batch = window.next_to_send()
             if batch is None:
                 return
+            if batch.records == 1 and len(batch.lines) > self.record_bytes_max + 1:  # taken before it was known
+                short = shorten(batch.lines[:-1], self.record_bytes_max)
+                batch = batch if short is None else window.replace_last_sent(short + b"\n")
             if len(batch.lines) + 8 > self.payload_bytes_max and connection.speech is frames:  # an agent with a smaller limit than the one before
                 self._client.drop("too_long", batch.records)
                 self._discard(batch.first)

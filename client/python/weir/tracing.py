@@ -303,8 +303,9 @@ def boundary(kind: str, name: Any, message: Any, fields: Dict[str, Any]) -> None
 
     `fields`: members of the record; `client`: another client. Of a call that named them, `name` and `message`, too.
     """
-    where: Client = fields.pop("client", None) or default_client()
+    where: Optional[Client] = fields.pop("client", None)
     try:
+        where = where or default_client()
         if name is None:
             name = fields.pop("name", None)
         if message is None:
@@ -322,4 +323,5 @@ def boundary(kind: str, name: Any, message: Any, fields: Dict[str, Any]) -> None
                 signature(message) if kind == "ingress" else [signature(message)])
         where.emit("trace", record)
     except Exception:
-        where.drop("not_encodable")
+        if where is not None:
+            where.drop("not_encodable")
