@@ -1,8 +1,8 @@
 """The half of a client that runs on a thread of its own: encodes, numbers, sends, reads answers, connects again.
 
 A cycle of run(): take from the queue for a bounded time, exchange bytes, pause. It holds the interpreter for at most
-SLICE_S at a stretch, since the program's threads wait for as long (and for about 20 ms per MB of a record that is to be
-shortened); and it never waits for the agent but in pauses.
+SLICE_S at a stretch, since the program's threads wait for as long (longer for a record that has to be shortened); and it
+never waits for the agent but in pauses.
 """
 from __future__ import annotations
 
