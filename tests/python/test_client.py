@@ -310,7 +310,7 @@ class Bounds(FakeAgentTest):
             client.log("info", "from the handler")
             handled.append(1)
         self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, handler))
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)  # seldomer than one of them waits, else they could pile up
         count = 0
         while len(handled) < 20:
             client.log("info", "x")

@@ -438,6 +438,24 @@ class Calls(unittest.TestCase):
         self.assertEqual([(r["kind"], r["step_name"]) for r in got[6:]], [("ingress", "p"), ("egress", "q")])
         self.assertEqual(self.client.all_dropped(), 0)
 
+    def test_arguments_of_other_kinds(self):
+        manager = weir.correlation_manager
+        token = manager.set(1001)
+        weir.log("info", "m")
+        self.assertEqual(manager.inject({})["X-Correlation-ID"], "1001")
+        manager.reset(token)
+        with manager.activate(weir.Context(correlation_id=5, trace_id=6, span_id=7)), manager.activate(None):
+            weir.log("info", "m")
+        with weir.step("s", trace_id=9) as step:
+            step.set(["k"], 1)
+            weir.log("info", "m")
+        with weir.span("s", attributes=5, links=6) as span:
+            span.fail("text")
+        got = self.client.records()
+        self.assertEqual([r.get("correlation_id") for r in got], ["1001", None, None, None, None])
+        self.assertEqual([(r["trace_id"], r.get("attributes")) for r in got[2:4]], [("9", None), ("9", {"['k']": 1})])
+        self.assertEqual((got[4]["attributes"], got[4]["status"], self.client.all_dropped()), ({"attributes": 5}, "error", 0))
+
     def test_without_a_descriptor_for_a_client_nothing_is_raised(self):
         logger = logging.Logger("x")
         logger.addHandler(weir.LoggingHandler())

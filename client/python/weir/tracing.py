@@ -56,7 +56,7 @@ class _Scope:
 
     def set(self, key: str, value: Any) -> None:
         """An attribute; encoded at the end."""
-        self._attributes[key] = value
+        self._attributes[key if type(key) is str else text_of(key)] = value
 
     def fail(self, error: BaseException) -> None:
         """The status is error, though nothing is raised."""
@@ -68,6 +68,8 @@ class _Scope:
         try:
             outer = current.get()
             trace_id = self._given[0] or outer.trace_id or new_trace_id()
+            if type(trace_id) is not str:
+                trace_id = text_of(trace_id)
             self.trace_id, self.span_id, self.error = trace_id, new_span_id(), None
             self._parent = outer.span_id if trace_id == outer.trace_id else None
             self._token = current.set(outer._replace(trace_id=trace_id, span_id=self.span_id))
@@ -295,7 +297,10 @@ def span(name: Optional[str] = None, *, kind: str = "internal", trace_id: Option
          attributes: Optional[Mapping[str, Any]] = None, links: Optional[List[Dict[str, Any]]] = None,
          client: Optional[Client] = None) -> Span:
     """A span as OpenTelemetry has it. kind: internal, server, client, producer, consumer."""
-    return Span(name, kind, trace_id, client, dict(attributes or {}), list(links or []))
+    given: Any = attributes or {}
+    if not isinstance(given, Mapping):
+        given = {"attributes": given}
+    return Span(name, kind, trace_id, client, dict(given), list(links) if isinstance(links, (list, tuple)) else [])
 
 
 def boundary(kind: str, name: Any, message: Any, fields: Dict[str, Any]) -> None:
