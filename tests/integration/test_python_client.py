@@ -67,6 +67,22 @@ class EverythingArrives(PythonTest):
         self.flush(client)
         self.assertEqual((client.stats()["rejected"], agent.source()["accepted"]), ({}, 18))
 
+    def test_what_is_too_long_or_never_ends_arrives_shortened(self):
+        agent = self.start(ALL_TO_FILE)
+        client = self.connected()
+        shared = []
+        for _ in range(40):
+            shared = [shared, shared]
+        client.emit("trace", {"trace_id": "t", "step_name": "a", "ctx": {"long": "x" * 1_000_000, "n": 1}})
+        client.emit("trace", {"trace_id": "t", "step_name": "b", "ctx": {"n": list(range(300_000)), "m": 1}})
+        client.log("info", "\x01" * 1_000_000, v=shared)
+        with self.assertRaises(ValueError), weir.step("c", {"v": shared}, trace_id="t", client=client):
+            raise ValueError("y" * 300_000)
+        self.flush(client)
+        agent.wait_delivered("out", 4)
+        self.assertEqual(by_member(agent.records(), "shortened"), [True] * 4)
+        self.assertEqual((client.stats()["rejected"], sum(client.dropped().values())), ({}, 0))
+
     def test_what_is_refused_all_the_same_is_counted_and_in_the_quarantine(self):
         agent = self.start(ALL_TO_FILE)
         client = self.connected()

@@ -1,5 +1,6 @@
 """What the tests of the Python client share: where it is, a client that keeps what it would send, an agent made of a socket."""
 import json
+import logging
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from weir.connection import Address  # noqa: E402
 from weir.encode import log_line  # noqa: E402
 from weir.policy import Policy  # noqa: E402
 
+logging.getLogger("weir.client").addHandler(logging.NullHandler())  # else what it says goes to stderr
 _pace = threading.Event()  # never set: wait() on it only paces the polling of a condition
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import support
 import weir
-from support import FakeAgentTest, wait_for
+from support import Client, FakeAgentTest, wait_for
 from weir import connection, frames
 from weir.connection import Address, parse_address
 
@@ -142,12 +142,43 @@ class Answers(FakeAgentTest):
         agent.accept()
         agent.welcome(record_bytes_max=1000)
         self.assertTrue(client.wait_connected(support.DEADLINE_S))
-        client.emit("trace", {"n": 1, "pad": "x" * 1000})
+        client.emit("trace", {str(n): n for n in range(1000)})
         self.emit(client, 2)
         said = [agent.read() for _ in range(3)]  # in any order: both may have been taken in one cycle or in two
         self.assertEqual(sorted(kind for kind, _ in said), [frames.REC_JSON, frames.DROPS, frames.SYNC])
         self.assertIn(struct.pack("<Q", 1) + b'{"stream":"trace","trace_id":"t","n":2}\n', [payload for _, payload in said])
         self.assertEqual(client.dropped()["too_long"], 1)
+
+    def test_a_long_record_is_shortened_and_says_so(self):
+        for mode in ("background", "direct"):
+            with self.subTest(mode=mode):
+                agent, client = self.agent(), self.client(mode=mode)
+                client._wake()
+                agent.accept()
+                agent.welcome(record_bytes_max=1000)
+                self.assertTrue(client.wait_connected(support.DEADLINE_S))
+                client.emit("trace", {"n": 1, "ctx": {"long": "x" * 100_000, "short": "y"}})
+                client.log("info", "z" * 100_000)
+                (_, trace), (_, log) = agent.read_records(2)
+                self.assertEqual((trace["n"], trace["ctx"]["short"], trace["shortened"], log["shortened"]), (1, "y", True, True))
+                self.assertRegex(trace["ctx"]["long"], r"^x{100,}\.\.\.\(truncated\)$")
+                client.close(0.0)
+                agent.close()
+                os.remove(self.path)
+
+    def test_a_record_from_before_the_limit_was_known_is_shortened_too(self):
+        client = self.client()
+        for n in range(3):
+            client.emit("trace", {"n": n, "pad": "x" * 100_000})
+        support.wait_for(lambda: client._sender.window.records == 3, "taken")
+        agent = self.agent()
+        agent.accept()
+        agent.welcome(record_bytes_max=10_000)
+        records = agent.read_records(3)
+        self.assertEqual([(seq, r["n"], r["shortened"]) for seq, r in records], [(1, 0, True), (2, 1, True), (3, 2, True)])
+        agent.ack(3)
+        support.wait_for(lambda: client.stats()["acknowledged"] == 3, "acknowledged")
+        self.assertEqual(client.stats()["queued_bytes"], 0)
 
     def test_large_records_go_in_frames_that_fit(self):
         agent, client = self.agent(), self.client()
@@ -279,7 +310,7 @@ class Bounds(FakeAgentTest):
             client.log("info", "from the handler")
             handled.append(1)
         self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, handler))
-        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)  # seldomer than one of them waits, else they could pile up
         count = 0
         while len(handled) < 20:
             client.log("info", "x")
@@ -337,9 +368,12 @@ class Addresses(unittest.TestCase):
         for text, expected in (("unix:/a/b", ("unix", "/a/b", 0)), ("/a", ("unix", "/a", 0)), ("./a", ("unix", "./a", 0)),
                                ("tcp:h:1", ("tcp", "h", 1)), ("tcp:[::1]:4320", ("tcp", "::1", 4320))):
             self.assertEqual(parse_address(text), expected)
-        for text in ("", "unix:", "tcp:h", "tcp::1", "tcp:h:0", "tcp:h:70000", "tcp:h:x", "h:1"):
+        for text in ("", "unix:", "tcp:h", "tcp::1", "tcp:h:0", "tcp:h:70000", "tcp:h:x", "h:1", b"unix:/x", 5, "/a\0", "/\ud800"):
             with self.assertRaises(ValueError, msg=text):
                 parse_address(text)
+        for url in ("http://h:1", "unix:///run/weir.sock", "tcp://h:1"):
+            with self.assertRaisesRegex(ValueError, "URL: unix:PATH, tcp:HOST:PORT or a path"):
+                parse_address(url)
 
     def test_the_environment_and_the_default_place(self):
         def place(uid=1000, **env):
@@ -352,14 +386,38 @@ class Addresses(unittest.TestCase):
         self.assertIsNone(place())
 
     def test_arguments_that_make_no_sense_are_said_at_once(self):
-        for bad in ({"ack": "maybe"}, {"mode": "fast"}, {"client_id": ""}, {"queue_records_max": 0}, {"address": "nowhere"}):
+        for bad in ({"ack": "maybe"}, {"mode": "fast"}, {"client_id": ""}, {"client_id": 5}, {"client_id": "\ud800"}, {"service": 3},
+                    {"service": b"x"}, {"service": "x\ud800"}, {"resource": 5}, {"queue_records_max": 0}, {"linger_ms": "a"},
+                    {"exit_timeout_s": -1}, {"metrics_interval_s": float("nan")}, {"address": "nowhere"}, {"address": b""}):
             with self.assertRaises(ValueError, msg=bad):
                 weir.connect(**{"address": "unix:/nowhere", "default": False, **bad})
 
-    def test_an_environment_that_makes_no_sense_does_not_stop_a_program_that_only_logs(self):
-        with mock.patch.dict(os.environ, {"WEIR_ADDRESS": "nonsense"}), mock.patch("weir.client._default", None), \
-                self.assertLogs("weir.client", "ERROR"):
-            weir.log("info", "x")
+    def test_an_environment_that_makes_no_sense_does_not_stop_a_program(self):
+        for use in (lambda: weir.log("info", "x"), lambda: weir.connect(service="x"), lambda: weir.connect(mode="direct")):
+            with mock.patch.dict(os.environ, {"WEIR_ADDRESS": "http://nonsense"}), mock.patch("weir.client._default", None), \
+                    self.assertLogs("weir.client", "ERROR") as said:
+                use()
+                weir.log("info", "x")
+            self.assertEqual(len(said.output), 1)
+            self.assertIn("$WEIR_ADDRESS: 'http://nonsense' is no address", said.output[0])
+
+
+class NoAgent(FakeAgentTest):
+    def test_it_is_said_once_and_not_at_all_after_a_restart(self):
+        with self.assertLogs("weir.client", "WARNING") as said:
+            client = self.client()
+            client.log("info", "x")
+            support.wait_for(lambda: client._sender._backoff_s > 0.3, "tried several times")
+        self.assertEqual(len(said.output), 1)
+        self.assertRegex(said.output[0], r"no agent at unix:%s: .*No such file.*; start it \(`weir agent`\) or set \$WEIR_ADDRESS; " % self.path)
+
+    def test_a_host_that_can_be_none(self):
+        with self.assertLogs("weir.client", "WARNING") as said:
+            client = Client(Address("tcp", "a" * 70 + ".example", 1))
+            self.addCleanup(client.close, 0.0)
+            client._wake()
+            support.wait_for(lambda: client.stats()["last_error"], "tried")
+        self.assertNotIn("internal error", "".join(said.output))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,13 @@ class Signature:
     identity: object = None
 
 
+@dataclasses.dataclass
+class Node:
+    name: str
+    parent: object = None
+    children: object = None
+
+
 class Colour(enum.Enum):
     red = "r"
 
@@ -77,16 +84,49 @@ class Values(unittest.TestCase):
     def test_keys_become_text(self):
         self.assertEqual(through({1: "a", None: "b", (1, 2): "d"}), {"1": "a", "null": "b", "(1, 2)": "d"})
 
-    def test_a_cycle_ends(self):
+    def test_a_cycle_is_named(self):
         value = {"ok": 1}
         value["self"] = value
-        self.assertEqual(through(value)["self"]["ok"], 1)
-        depth = 0
-        at = through(value)
-        while isinstance(at, dict):
-            at, depth = at["self"], depth + 1
-        self.assertLess(depth, 64)
-        self.assertIn("too deep", at)
+        self.assertEqual(through(value), {"ok": 1, "self": "<cycle: dict>"})
+        twice = []
+        twice += [twice, twice]
+        self.assertEqual(through(twice), ["<cycle: list>"] * 2)
+        root = Node("root")
+        root.children = [Node("c%d" % n, root) for n in range(100)]
+        got = through(root)
+        self.assertEqual([c["parent"] for c in got["children"]], ["<cycle: Node>"] * 100)
+        self.assertNotIsInstance(encode.dumps(root), encode.Shortened)
+
+    def test_what_is_shared_is_no_cycle(self):
+        shared = {"a": [1]}
+        self.assertEqual(through([shared, shared, math.nan]), [{"a": [1]}, {"a": [1]}, "NaN"])
+
+    def test_what_shares_its_parts_again_and_again_ends(self):
+        lists, objects, tuples, mixed = [], Node("leaf"), (), Node("leaf")
+        for _ in range(50):
+            lists, objects, tuples = [lists, lists], Node("n", objects, objects), (tuples, tuples)
+            mixed = Node("m", {"x": [mixed]}, [mixed])
+        for value in (lists, objects, tuples, mixed):
+            data = encode.dumps({"v": value})
+            support.strict(data)
+            self.assertIsInstance(data, encode.Shortened)
+            self.assertLess(len(data), 20_000_000)
+
+    def test_large_values_without_tricks_are_whole(self):
+        for value in ([{"a": n} for n in range(20_000)], list(range(200_000)), [Node("n") for _ in range(8_000)]):
+            data = encode.dumps({"v": value})
+            self.assertEqual(type(data), bytes)
+            self.assertEqual(len(support.strict(data)["v"]), len(value))
+
+    def test_what_is_too_deep_says_so(self):
+        value = []
+        for _ in range(200_000):
+            value = [value]
+        data = encode.dumps({"v": value})
+        self.assertIn(b"too deep", data)
+        self.assertIsInstance(data, encode.Shortened)
+        while value:  # else its end is one deep recursion
+            value = value.pop()
 
     def test_an_object_that_cannot_be_printed_costs_only_itself(self):
         self.assertEqual(through({"a": Hostile(), "b": 1}), {"a": "<unprintable Hostile>", "b": 1})
@@ -119,6 +159,35 @@ class Values(unittest.TestCase):
         self.assertEqual((got["type"], got["message"]), ("KeyError", "'missing'"))
         self.assertRegex(got["where"], r"test_encode\.py:\d+ in test_an_error_says_where")
         self.assertIn("Traceback", got["stack"])
+
+    def test_an_errors_long_message_is_cut(self):
+        for text in ("y" * 300_000, "\x01" * 300_000, "\U00020000" * 300_000):
+            got = encode.error_of(ValueError(text))
+            self.assertTrue(encode.was_cut(got))
+            self.assertLessEqual(len(encode.dumps(got["message"])), encode.ERROR_BYTES_MAX + 20)
+        self.assertFalse(encode.was_cut(encode.error_of(ValueError("y" * 1000))))
+
+
+class LogMessages(unittest.TestCase):
+    def line(self, message, attributes=None):
+        return support.strict(encode.log_line('{"stream":"log",', 0, "info", message, None, None, None, None, attributes))
+
+    def test_long_ones_are_cut_by_what_they_take_and_say_so(self):
+        for text in ("x", "\x01", "\n\"", "\u20ac", "\U00020000", "a\u20ac\x01"):
+            got = self.line(text * 70_000)
+            self.assertIs(got["shortened"], True)
+            self.assertTrue(got["message"].endswith("...(truncated)"))
+            size = len(encode.dumps(got["message"]))
+            self.assertTrue(60_000 < size <= 65_536 + 16, size)
+        for text in ("x" * 65_536, "\u20ac" * 20_000):
+            self.assertEqual((self.line(text)["message"], "shortened" in self.line(text)), (text, False))
+
+    def test_shortened_attributes_say_so(self):
+        value = []
+        for _ in range(50):
+            value = [value, value]
+        self.assertIs(self.line("m", {"v": value})["shortened"], True)
+        self.assertIs(self.line("m", encode.dumps({"v": value}))["shortened"], True)
 
 
 if __name__ == "__main__":

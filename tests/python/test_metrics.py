@@ -1,4 +1,6 @@
 """Metrics: what is added up, what is sent, and when."""
+import decimal
+import fractions
 import math
 import threading
 import unittest
@@ -48,6 +50,54 @@ class Metrics(unittest.TestCase):
                                            "buckets": [2, 2, 1, 2], "temporality": "delta"}])
         h.observe(3)
         self.assertEqual(self.collect()[0]["buckets"], [0, 0, 1, 0])
+
+    def test_an_infinite_observation_is_counted_and_not_added(self):
+        h = self.registry.histogram("h", bounds=(1, 2))
+        for value in (1, math.inf, -math.inf, 10 ** 400, 5):
+            h.observe(value)
+        got = self.collect()[0]
+        self.assertEqual((got["sum"], got["count"], got["buckets"]), (6, 5, [2, 0, 3]))
+
+    def test_numbers_of_other_kinds_are_numbers(self):
+        c, g, h = self.registry.counter("c"), self.registry.gauge("g"), self.registry.histogram("h")
+        c.inc(1.5)
+        c.inc(decimal.Decimal("1.5"))
+        c.inc(fractions.Fraction(1, 2))
+        c.inc(True)
+        g.set(decimal.Decimal("2.5"))
+        g.inc(decimal.Decimal("1"))
+        g.dec(fractions.Fraction(1, 2))
+        h.observe(decimal.Decimal("0.25"))
+        values = [r.get("value", r.get("sum")) for r in self.collect()]
+        self.assertEqual([(v, type(v)) for v in values], [(4.5, float), (3.0, float), (0.25, float)])
+        g.set("12")
+        g.inc(1)
+        self.assertEqual(self.collect()[0]["value"], 13)
+
+    def test_what_is_no_number_changes_nothing_and_is_counted(self):
+        before, weir.client._default = weir.client._default, support.KeepingClient()
+        self.addCleanup(setattr, weir.client, "_default", before)
+        c, g, h = self.registry.counter("c"), self.registry.gauge("g"), self.registry.histogram("h")
+        for bad in ("x", None, 1j, [], object()):
+            for call in (c.inc, g.set, g.inc, g.dec, h.observe):
+                call(bad)
+        g.set()
+        h.observe()
+        self.assertEqual((self.collect(), weir.client._default.dropped()["not_encodable"]), ([], 27))
+        for value in (10 ** 400, math.inf, math.nan):  # numbers, but none to add
+            c.inc(value)
+            g.inc(value)
+            g.set(value)
+        self.assertEqual((self.collect(), weir.client._default.dropped()["not_encodable"]), ([], 27))
+
+    def test_a_label_may_be_called_value(self):
+        self.registry.counter("c", ["value"]).inc(value="x")
+        self.registry.gauge("g", ["value", "self"]).set(3, value="y", self="z")
+        plain = self.registry.gauge("p")
+        plain.set(value=4)
+        plain.inc(value=2)
+        self.assertEqual([(r["value"], r.get("attributes")) for r in self.collect()],
+                         [(1, {"value": "x"}), (3, {"value": "y", "self": "z"}), (6, None)])
 
     def test_timing_a_block_that_raises(self):
         h = self.registry.histogram("h")

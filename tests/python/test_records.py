@@ -3,11 +3,15 @@ import asyncio
 import dataclasses
 import datetime
 import decimal
+import functools
 import logging
+import logging.handlers
+import queue
 import re
 import sys
 import threading
 import unittest
+from unittest import mock
 
 import support
 import weir
@@ -223,6 +227,31 @@ class Steps(unittest.TestCase):
         weir.TraceSink(client).emit({})
         self.assertEqual((client.lines, client.stats()["disabled"]), ([], 3))
 
+    def test_a_step_that_is_open_when_traces_are_enabled_arrives(self):
+        client = KeepingClient({"trace": {"enabled": False}})
+        with weir.step("s", {"a": 1}, message={"id": 1}, client=client) as step:
+            client.policy = support.Policy()
+            step.output({"id": 2})
+        with weir.span("s", client=client):
+            pass
+        first, second = client.records()
+        self.assertEqual((first["ctx_before"], first["ctx_after"], first["msg_out_count"]), (None, {"a": 1}, 1))
+        self.assertEqual((second["name"], client.all_dropped()), ("s", 0))
+
+    def test_what_does_not_hold_all_says_so(self):
+        client, value = KeepingClient(), []
+        for _ in range(50):
+            value = [value, value]
+        client.emit("trace", {"trace_id": "t", "v": value})
+        with weir.step("s", {"v": value}, client=client):
+            pass
+        with weir.step("s", message=value, values=True, client=client):
+            pass
+        for scope in (weir.step("s", client=client), weir.span("s", client=client)):
+            with self.assertRaises(ValueError), scope:
+                raise ValueError("y" * 300_000)
+        self.assertEqual([r["shortened"] for r in client.records()], [True] * 5)
+
     def test_boundaries_and_monitoring(self):
         with weir.span("s", client=self.client) as span:
             weir.ingress("http", Order(1), client=self.client)
@@ -283,13 +312,51 @@ class Logging(unittest.TestCase):
         self.assertIn("raise ValueError", a["exception.stacktrace"])
         self.assertIn("Stack", a["code.stacktrace"])
 
-    def test_what_cannot_be_formatted_is_counted_and_nothing_is_printed(self):
+    def test_what_cannot_be_formatted_arrives_as_it_is_and_nothing_is_printed(self):
+        class Unprintable:
+            def __str__(self):
+                raise RuntimeError("no")
         stderr, sys.stderr = sys.stderr, None
         try:
             self.logger.info("%d", "no number")
+            self.logger.info("%s %s", "a")
+            self.logger.info(Unprintable())
+            self.handler.setFormatter(logging.Formatter("%(missing)s"))
+            self.logger.info("x")
         finally:
             sys.stderr = stderr
-        self.assertEqual((self.client.lines, self.client.dropped()["not_encodable"]), ([], 1))
+        self.assertEqual([r["message"] for r in self.client.records()], ["%d", "%s %s", "<unprintable Unprintable>", "x"])
+
+    def test_a_long_exception_is_cut_and_says_so(self):
+        try:
+            raise ValueError("y" * 300_000)
+        except ValueError:
+            self.logger.exception("m")
+        record = self.client.records()[0]
+        self.assertIs(record["shortened"], True)
+        self.assertLess(len(record["attributes"]["exception.message"]), 20_000)
+
+    def test_the_time_is_the_records(self):
+        self.handler.handle(logging.makeLogRecord({"msg": "m", "levelno": 20, "created": 1768989600.5}))
+        self.assertEqual(self.client.records()[0]["ts"], "2026-01-21T10:00:00.500000000Z")
+
+    def test_ids_go_through_a_queue(self):
+        records = queue.Queue()
+        through = logging.handlers.QueueHandler(records)
+        through.addFilter(weir.CorrelationFilter())
+        logger = logging.Logger("shop")
+        logger.addHandler(through)
+        with weir.correlation_manager.activate(weir.Context(correlation_id="c-1", trace_id="t-1", span_id="s-1")):
+            logger.info("order %d", 7, extra={"n": 1})
+        logger.info("none")
+        listener = logging.handlers.QueueListener(records, self.handler)
+        with weir.correlation_manager.activate(weir.Context(correlation_id="c-2", trace_id="t-2")):
+            listener.handle(records.get())
+            listener.handle(records.get())
+        first, second = self.client.records()
+        self.assertEqual([first.get(k) for k in ("message", "correlation_id", "trace_id", "span_id", "attributes")],
+                         ["order 7", "c-1", "t-1", "s-1", {"n": 1}])
+        self.assertEqual([second.get(k) for k in ("correlation_id", "trace_id", "attributes")], ["no-correlation", None, None])
 
     def test_text_that_is_no_unicode_and_a_very_long_one_arrive(self):
         self.logger.info("a\ud800b\n\x00")
@@ -332,7 +399,80 @@ class Logging(unittest.TestCase):
     def test_the_filter_for_other_handlers(self):
         record = logging.makeLogRecord({})
         self.assertTrue(weir.CorrelationFilter().filter(record))
-        self.assertEqual((record.correlation_id, record.trace_id), ("no-correlation", ""))
+        self.assertEqual((record.correlation_id, record.trace_id, record.span_id), ("no-correlation", "", ""))
+
+
+class Calls(unittest.TestCase):
+    """weir.log() and the others, however they are called."""
+
+    def setUp(self):
+        self.client = KeepingClient()
+        before, weir.client._default = weir.client._default, self.client
+        self.addCleanup(setattr, weir.client, "_default", before)
+
+    def test_messages_and_levels_of_any_kind(self):
+        for level, message in (("info", 42), ("info", ValueError("x")), ("info", None), (None, "m"), (30, "m"), (39.5, "m"), (5, "m"),
+                               (logging.CRITICAL, "m"), (object, "m")):
+            weir.log(level, message)
+        got = self.client.records()
+        self.assertEqual([r["message"] for r in got], ["42", "x", "None"] + ["m"] * 6)
+        self.assertEqual([r["level"] for r in got], ["info"] * 4 + ["warn", "warn", "trace", "fatal", "<class 'object'>"])
+
+    def test_attributes_of_any_name(self):
+        names = {"logger": "x", "level": 3, "self": 4, "message": 5, "client": 6, "value": 7}
+        weir.log("info", "m", **names)
+        weir.log(level="info", message="m", n=1)
+        self.client.log("info", "m", level=3, self=4, message=5)
+        with weir.span("s") as span:
+            span.event("e", name="y", self=1)
+            span.event(name="named")
+        weir.monitor("r", rule="x")
+        weir.monitor(rule="named")
+        weir.ingress("p", None, name="x", kind="y")
+        weir.egress(name="q", message={"id": 7})
+        got = self.client.records()
+        self.assertEqual([r.get("attributes") for r in got[:3]], [names, {"n": 1}, {"level": 3, "self": 4, "message": 5}])
+        self.assertEqual([(r["level"], r["message"]) for r in got[:3]], [("info", "m")] * 3)
+        self.assertEqual([(e["name"], e["attributes"]) for e in got[3]["events"]], [("e", {"name": "y", "self": 1}), ("named", {})])
+        self.assertEqual([(r["rule"], r.get("attributes")) for r in got[4:6]], [("r", {"rule": "x"}), ("named", None)])
+        self.assertEqual([(r["kind"], r["step_name"]) for r in got[6:]], [("ingress", "p"), ("egress", "q")])
+        self.assertEqual(self.client.all_dropped(), 0)
+
+    def test_arguments_of_other_kinds(self):
+        manager = weir.correlation_manager
+        token = manager.set(1001)
+        weir.log("info", "m")
+        self.assertEqual(manager.inject({})["X-Correlation-ID"], "1001")
+        manager.reset(token)
+        with manager.activate(weir.Context(correlation_id=5, trace_id=6, span_id=7)), manager.activate(None):
+            weir.log("info", "m")
+        with weir.step("s", trace_id=9) as step:
+            step.set(["k"], 1)
+            weir.log("info", "m")
+        with weir.span("s", attributes=5, links=6) as span:
+            span.fail("text")
+        got = self.client.records()
+        self.assertEqual([r.get("correlation_id") for r in got], ["1001", None, None, None, None])
+        self.assertEqual([(r["trace_id"], r.get("attributes")) for r in got[2:4]], [("9", None), ("9", {"['k']": 1})])
+        self.assertEqual((got[4]["attributes"], got[4]["status"], self.client.all_dropped()), ({"attributes": 5}, "error", 0))
+
+    def test_without_a_descriptor_for_a_client_nothing_is_raised(self):
+        logger = logging.Logger("x")
+        logger.addHandler(weir.LoggingHandler())
+        with mock.patch("weir.client._default", None), mock.patch("os.pipe", side_effect=OSError(24, "Too many open files")):
+            weir.log("info", "x")
+            weir.monitor("r")
+            weir.ingress("p")
+            weir.counter("test_records_c").inc("x")
+            logger.info("x")
+            with weir.step("s"), weir.span("t"):
+                pass
+
+    def test_decorators_of_what_has_no_name(self):
+        self.assertEqual(weir.span()(functools.partial(int, "3"))(), 3)
+        self.assertEqual(weir.step()(functools.partial(int, "3"))(), 3)
+        first, second = self.client.records()
+        self.assertEqual((first["name"], second["step_name"]), ("int", "int"))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
     import logging, weir
 
-    weir.connect(service="orders")                       # $WEIR_SOCKET, or the agent's default place
+    weir.connect(service="orders")                       # $WEIR_ADDRESS, else the agent's usual socket
     logging.getLogger().addHandler(weir.LoggingHandler())
 
     with weir.step("approve", ctx, message=order) as step:
         ctx["decision"] = "approved"
 
-No call raises, waits for the agent, or takes long; what cannot be delivered is counted (weir.default_client().stats()).
+No call raises, waits for the agent, or takes long; what cannot be delivered is counted (weir.stats()). At exit the client
+flushes; what atexit functions registered before `import weir`, and __del__ at the interpreter's end, log can be lost.
 """
 from __future__ import annotations
 
@@ -31,33 +32,41 @@ __all__ = ["BusMetrics", "Client", "Context", "CorrelationFilter", "CorrelationM
 correlation_manager = CorrelationManager()
 
 
-def log(level: str, message: str, **attributes: Any) -> None:
-    """One log record. `level`: trace, debug, info, warn, error or fatal."""
-    default_client().log(level, message, None, **attributes)
+def log(level: Any = None, message: Any = None, /, **attributes: Any) -> None:
+    """One log record. `level`: trace, debug, info, warn, error or fatal, or a number of the logging module."""
+    try:
+        default_client().put_log(level, message, None, attributes)
+    except OSError:
+        pass  # no client, for want of descriptors: the next call tries again
 
 
-def monitor(rule: str, *, severity: str = "warning", state: str = "firing", value: Optional[float] = None,
+def monitor(rule: Any = None, /, *, severity: str = "warning", state: str = "firing", value: Optional[float] = None,
             threshold: Optional[float] = None, message: Optional[str] = None, client: Optional[Client] = None,
             **attributes: Any) -> None:
     """One monitoring record: a rule fires or is resolved. The current trace is its exemplar."""
     import time
 
     from .correlation import current
+    if rule is None:
+        rule = attributes.pop("rule", None)
     context = current.get()
     record = {"ts": _timestamp(time.time_ns()), "rule": rule, "severity": severity, "state": state, "value": value,
               "threshold": threshold, "message": message, "trace_id": context.trace_id,
-              "correlation_id": context.correlation_id, "attributes": attributes}
-    (client or default_client()).emit("monitoring", {k: v for k, v in record.items() if v is not None and v != {}})
+              "correlation_id": context.correlation_id, "attributes": attributes or None}
+    try:
+        (client or default_client()).emit("monitoring", {k: v for k, v in record.items() if v is not None})
+    except OSError:
+        pass  # as in log()
 
 
-def ingress(name: str, message: Any = None, **fields: Any) -> None:
+def ingress(name: Any = None, message: Any = None, /, **fields: Any) -> None:
     """A message enters the system: before the first step of its trace."""
-    boundary("ingress", name, message, **fields)
+    boundary("ingress", name, message, fields)
 
 
-def egress(name: str, message: Any = None, **fields: Any) -> None:
+def egress(name: Any = None, message: Any = None, /, **fields: Any) -> None:
     """A message leaves the system: after the step that made it."""
-    boundary("egress", name, message, **fields)
+    boundary("egress", name, message, fields)
 
 
 def counter(name: str, labels: Sequence[str] = (), unit: Optional[str] = None) -> Counter:
@@ -82,7 +91,7 @@ def flush(timeout_s: float = 1.0) -> bool:
 
 
 def close(timeout_s: Optional[float] = None) -> bool:
-    """Of the default client. At exit this happens by itself."""
+    """Of the default client. At exit this happens by itself, before atexit functions registered earlier are called."""
     return default_client().close(timeout_s)
 
 

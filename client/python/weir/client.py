@@ -17,9 +17,10 @@ import weakref
 from collections import deque
 from typing import Any, Callable, Container, Deque, Dict, List, Mapping, Optional, Tuple, Union
 
-from .connection import Address, default_address, parse_address
+from .connection import Address, default_address, is_unicode, parse_address
 from .correlation import current
-from .encode import dumps, fields_of, log_line, with_prefix
+from .encode import (MESSAGE_BYTES_MAX, Shortened, are_scalars, dumps, fields_of, level_name, log_line, say_shortened,
+                     text_of, with_prefix)
 from .policy import Policy
 from .sender import LOG_BYTES, Flush, Sender, diagnostics
 
@@ -27,7 +28,6 @@ ACK_LEVELS = ("received", "buffered", "durable")
 MODES = ("background", "direct")
 FIRST_WELCOME_S = 0.2  # wire.md section 1: no answer in 200 ms, the client goes on
 SAY_EVERY_S = 10.0
-_SCALARS = frozenset((str, int, float, bool, type(None)))
 _LogItem = Tuple[int, str, str, Optional[str], Optional[str], Optional[str], Optional[str], Any]
 
 
@@ -57,13 +57,14 @@ class Client:
     def __init__(self, address: Optional[Address], service: Optional[str] = None, client_id: Optional[str] = None,
                  ack: str = "buffered", mode: str = "background", queue_records_max: int = 20_000,
                  queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
-                 metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> None:
+                 metrics_interval_s: float = 1.0, resource: Optional[Mapping[str, Any]] = None) -> None:
         self.address, self.service, self.ack, self.mode = address, service, ack, mode
         self.queue_records_max, self.queue_bytes_max = queue_records_max, queue_bytes_max
         self.linger_s, self.exit_timeout_s, self.metrics_interval_s = linger_ms / 1000, exit_timeout_s, metrics_interval_s
         self.policy = Policy()
         self.ready = threading.Event()  # the first WELCOME has come
         self._given_id = client_id
+        self._no_agent_said = False
         self._common: Dict[str, Any] = {}  # members of every record that has none of that name
         if service is not None:
             self._common["service"] = service
@@ -114,20 +115,25 @@ class Client:
         line = item if isinstance(item, bytes) else log_line(self.log_head, *item)
         return self._sender.send_now(line)
 
-    def log(self, level: str, message: str, logger: Optional[str] = None, **attributes: Any) -> None:
-        """One log record, now, with the ids of the current context. `level`: trace debug info warn error fatal."""
+    def log(self, level: Any = None, message: Any = None, /, logger: Optional[str] = None, **attributes: Any) -> None:
+        """One log record, now, with the ids of the current context. `level`: trace debug info warn error fatal, or a
+        number of the logging module. A message that is no text becomes one.
+        """
+        self.put_log(level, message, logger, attributes)
+
+    def put_log(self, level: Any, message: Any, logger: Optional[str], attributes: Dict[str, Any]) -> None:
         try:
             if not self.policy.log:
                 self._disabled.add()
                 return
+            if type(level) is not str or type(message) is not str:
+                level, message = _level_and_message(level, message, attributes)
             context = current.get()
-            more: Any = attributes
-            for value in attributes.values():
-                if type(value) not in _SCALARS:  # could change before it is encoded
-                    more = dumps(attributes)
-                    break
-            self.put((time.time_ns(), level, message if type(message) is str else str(message), logger,
-                      context.correlation_id, context.trace_id, context.span_id, more), len(message) + LOG_BYTES)
+            more: Any = attributes if are_scalars(attributes.values()) else dumps(attributes)  # which could change
+            if len(message) > MESSAGE_BYTES_MAX:
+                message = message[:MESSAGE_BYTES_MAX + 1]  # what is longer is cut when it is encoded
+            self.put((time.time_ns(), level, message, logger, context.correlation_id, context.trace_id, context.span_id,
+                      more), len(message) + LOG_BYTES)
         except Exception:
             self.drop("not_encodable")
 
@@ -147,6 +153,8 @@ class Client:
 
     def put_fields(self, stream: str, names: Container[str], body: bytes) -> None:
         """An encoded object; `names`: its members' names, since none may be there twice."""
+        if type(body) is Shortened and "shortened" not in names:
+            body = say_shortened(body)
         prefix = self._prefixes[stream]
         if "stream" in names or (self._common and ("service" in names or "resource" in names)):
             prefix = self._prefix(stream, names)
@@ -241,10 +249,22 @@ class Client:
             self._said_at = now
             diagnostics.warning("weir: " + text, *args)
 
+    def say_no_agent(self, error: BaseException) -> None:
+        """Once, for its children too."""
+        if not self._no_agent_said:
+            self._no_agent_said = True
+            diagnostics.warning("weir: no agent at %s: %s; start it (`weir agent`) or set $WEIR_ADDRESS; until it is there "
+                                "%d records are kept, and then new ones dropped", self.address, error, self.queue_records_max)
+
     def add_collector(self, collect: Callable[[], List[Dict[str, Any]]]) -> None:
         """Asked for telemetry records every metrics_interval_s, and at flush() and close()."""
         if collect not in self._collectors:
             self._collectors.append(collect)
+
+    def metrics_changed(self) -> None:
+        """Somebody must be there to collect them: in a child after fork() it may be that nothing else was put."""
+        if self._thread is None and self.address is not None:
+            self._wake()
 
     def collect_metrics(self) -> List[bytes]:
         out: List[bytes] = []
@@ -290,6 +310,20 @@ class Client:
         sys.modules["multiprocessing.util"].Finalize(None, self.close, exitpriority=-100)
 
 
+def _level_and_message(level: Any, message: Any, attributes: Dict[str, Any]) -> Tuple[str, str]:
+    """As text. Of a call that named them, they are among the attributes."""
+    if level is None:
+        level = attributes.pop("level", None)
+    if message is None:
+        message = attributes.pop("message", None)
+    if type(level) is not str:
+        if isinstance(level, str):
+            level = str.__str__(level)  # an enum's value
+        else:
+            level = "info" if level is None else level_name(level) if isinstance(level, (int, float)) else text_of(level)
+    return level, message if type(message) is str else text_of(message)
+
+
 def _with_plain_contexts(fields: Dict[str, Any]) -> Dict[str, Any]:
     """Contexts that are objects become dicts, so that the policy can look into them."""
     for name in ("ctx_before", "ctx_after", "ctx", "ctx_set", "ctx_diff"):
@@ -310,7 +344,7 @@ _default_lock = threading.Lock()
 def connect(address: Optional[str] = None, *, service: Optional[str] = None, client_id: Optional[str] = None,
             ack: str = "buffered", mode: str = "background", default: bool = True, queue_records_max: int = 20_000,
             queue_bytes_max: int = 16 << 20, linger_ms: float = 20.0, exit_timeout_s: float = 1.0,
-            metrics_interval_s: float = 5.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
+            metrics_interval_s: float = 1.0, resource: Optional[Mapping[str, Any]] = None) -> Client:
     """A client, which becomes the one that weir.log(), weir.step() and the others use (unless default=False).
 
     address: `unix:PATH`, `tcp:HOST:PORT` or a path; else $WEIR_ADDRESS, $WEIR_SOCKET, the agent's default place.
@@ -321,56 +355,70 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
     queue_records_max, queue_bytes_max: kept at most, sent and unsent together; what comes on top is dropped and counted.
     linger_ms: while records come, background mode sends so often: seldom, since each time takes the interpreter's lock.
     exit_timeout_s: at exit the client waits at most so long for acknowledgements.
+    metrics_interval_s: what changed in the metrics is sent so often; of a killed program's the last second is lost.
 
-    Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none. Raises ValueError for
-    an argument or $WEIR_ADDRESS that makes no sense: at the start, where it is seen.
+    Does not wait for the agent (direct mode: at most 200 ms), and does not mind if there is none: that is logged, once.
+    Raises ValueError for an argument that makes no sense, at the start, where it is seen. A $WEIR_ADDRESS that makes
+    none is the operator's, and no reason for the program to end: it is logged, and records are dropped.
     """
     global _default
     if ack not in ACK_LEVELS:
         raise ValueError("ack=%r: one of %s" % (ack, ", ".join(ACK_LEVELS)))
     if mode not in MODES:
         raise ValueError("mode=%r: one of %s" % (mode, ", ".join(MODES)))
-    if client_id is not None and not 0 < len(client_id.encode()) <= 200:
-        raise ValueError("client_id: 1 to 200 bytes")
-    if queue_records_max < 1 or queue_bytes_max < 1 or linger_ms < 0 or metrics_interval_s <= 0:
-        raise ValueError("queue_records_max, queue_bytes_max and metrics_interval_s are positive, linger_ms is not negative")
-    target = default_address() if address is None else parse_address(address)
+    if client_id is not None and not (_is_text(client_id) and 0 < len(client_id.encode()) <= 200):
+        raise ValueError("client_id=%r: a text of 1 to 200 bytes" % (client_id,))
+    if service is not None and not _is_text(service):
+        raise ValueError("service=%r: a text" % (service,))
+    _check_number("queue_records_max", queue_records_max, 1)
+    _check_number("queue_bytes_max", queue_bytes_max, 1)
+    _check_number("linger_ms", linger_ms, 0)
+    _check_number("exit_timeout_s", exit_timeout_s, 0)
+    _check_number("metrics_interval_s", metrics_interval_s, 0.001)
+    if resource is not None and not isinstance(resource, Mapping):
+        raise ValueError("resource=%r: a mapping" % (resource,))
+    target = _environments_address() if address is None else parse_address(address)
     client = Client(target, service, client_id, ack, mode, queue_records_max, queue_bytes_max, linger_ms, exit_timeout_s,
                     metrics_interval_s, resource)
     if default:
         from .metrics import default_registry
         client.add_collector(default_registry.collect)
+        default_registry.on_change = client.metrics_changed
         with _default_lock:
             if _default is not None and default_registry.collect in _default._collectors:
                 _default._collectors.remove(default_registry.collect)
             _default = client
-    if target is None:
-        client.say("no agent: set $WEIR_SOCKET; records are dropped")
-    else:
+    if target is not None:
         client._wake()
         if mode == "direct":
             client.ready.wait(FIRST_WELCOME_S)
     return client
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and is_unicode(value)
+
+
+def _check_number(name: str, value: float, least: float) -> None:
+    if not isinstance(value, (int, float)) or not least <= value < 1e12:
+        raise ValueError("%s=%r: a number, at least %g" % (name, value, least))
+
+
+def _environments_address() -> Optional[Address]:
+    """None: nowhere, and it is said."""
+    try:
+        target = default_address()
+        if target is None:
+            diagnostics.warning("weir: no agent is known: set $WEIR_ADDRESS; records are dropped")
+        return target
+    except ValueError as error:
+        diagnostics.error("weir: $WEIR_ADDRESS: %s; records are dropped", error)
+        return None
+
+
 def default_client() -> Client:
     """The one of the last connect(); else one is made by the environment. Never raises."""
-    client = _default
-    if client is None:
-        try:
-            client = connect()
-        except ValueError as error:
-            diagnostics.error("weir: %s; records are dropped", error)
-            client = Client(None)
-            _set_default(client)
-    return client
-
-
-def _set_default(client: Client) -> None:
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = client
+    return _default or connect()
 
 
 def _close_all() -> None:

@@ -23,8 +23,19 @@ class Address(NamedTuple):
         return "unix:" + self.target if self.family == "unix" else "tcp:%s:%d" % (self.target, self.port)
 
 
+def is_unicode(text: str) -> bool:
+    """Not with half of a surrogate pair in it."""
+    try:
+        text.encode()
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
 def parse_address(text: str) -> Address:
     """`unix:PATH`, `tcp:HOST:PORT` (IPv6 in brackets) or a path. Raises ValueError."""
+    if not isinstance(text, str) or "://" in text or "\0" in text or not is_unicode(text):
+        raise ValueError("%r is no address, nor is any URL: unix:PATH, tcp:HOST:PORT or a path" % (text,))
     if text.startswith("unix:") and len(text) > 5:
         return Address("unix", text[5:])
     if text.startswith("tcp:"):

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Mapping, MutableMapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, unquote
 
+from .encode import text_of
+
 NO_CORRELATION = "no-correlation"
 ID_CHARS_MAX = 128
 BAGGAGE_BYTES_MAX = 8192
@@ -36,6 +38,7 @@ class Context(NamedTuple):
 
 
 EMPTY = Context()
+_IDS = ("correlation_id", "trace_id", "span_id")  # its first members
 current: contextvars.ContextVar[Context] = contextvars.ContextVar("weir_context", default=EMPTY)
 
 
@@ -65,8 +68,8 @@ class CorrelationManager:
         return current.get().correlation_id
 
     def set(self, correlation_id: Optional[str]) -> contextvars.Token[Context]:
-        """For this thread of control; reset() with what it returns brings back the one before."""
-        return current.set(current.get()._replace(correlation_id=correlation_id))
+        """For this thread of control; reset() with what it returns brings back the one before. A number becomes text."""
+        return current.set(_with_texts(current.get()._replace(correlation_id=correlation_id)))
 
     def reset(self, token: contextvars.Token[Context]) -> None:
         try:
@@ -104,7 +107,7 @@ class CorrelationManager:
 
     def inject(self, headers: MutableMapping[str, str], context: Optional[Context] = None) -> MutableMapping[str, str]:
         """Writes a context (default: the current one) into headers and returns them. Without a trace id, no trace headers."""
-        c = current.get() if context is None else context
+        c = current.get() if context is None else _with_texts(context)
         if c.correlation_id is not None and _PRINTABLE_ID.fullmatch(c.correlation_id):
             headers["X-Correlation-ID"] = c.correlation_id
         if c.trace_id is not None and _PRINTABLE_ID.fullmatch(c.trace_id):
@@ -127,11 +130,19 @@ class CorrelationManager:
     @contextmanager
     def activate(self, context: Context) -> Iterator[Context]:
         """with manager.activate(manager.extract(headers)): ..."""
-        token = current.set(context)
+        token = current.set(_with_texts(context))
         try:
             yield context
         finally:
             self.reset(token)
+
+
+def _with_texts(context: Context) -> Context:
+    """What is no context is an empty one, and ids that are no text (a program's numbers) become text."""
+    if not isinstance(context, Context):
+        return EMPTY
+    wrong = {n: text_of(v) for n, v in zip(_IDS, context) if v is not None and type(v) is not str}
+    return context._replace(**wrong) if wrong else context
 
 
 def _lower(headers: Mapping[str, Any]) -> Dict[str, str]:

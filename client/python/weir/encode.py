@@ -10,14 +10,23 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import gc
 import json
 import json.encoder
 import math
+import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple
+
+from .shorten import CUT, cut, quote
 
 DEPTH_MAX = 60  # the agent takes 64 with the record itself
+OBJECTS_MAX = 10_000  # that the fast way meets: what is shared counts each time, since it is written each time
+VALUES_MAX = 50_000  # that the slow way keeps
+LOOKED_AT_MAX = 200  # references of a value of ordinary size
+ERROR_BYTES_MAX = 16_384  # of an exception's message, and of its stack
+MESSAGE_BYTES_MAX = 65_536  # of a log message
 _UTC = datetime.timezone.utc
 
 
@@ -50,7 +59,7 @@ def rfc3339(value: datetime.datetime) -> str:
 def text_of(value: Any) -> str:
     """str(), whatever it does."""
     try:
-        return str(value)
+        return str.__str__(str(value))  # a plain str, whatever class it has
     except Exception:
         return "<unprintable %s>" % type(value).__name__
 
@@ -102,11 +111,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+        return _counted({f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)})
     if isinstance(value, Mapping):
-        return dict(value)
+        return _counted(dict(value))
     if isinstance(value, (set, frozenset)):
-        return sorted(value, key=text_of)  # sets have no order; the diff of two contexts needs one
+        return _counted(sorted(value, key=text_of))  # sets have no order; the diff of two contexts needs one
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bytes": base64.b64encode(value).decode()}
     if isinstance(value, BaseException):
@@ -126,38 +135,125 @@ def error_of(error: BaseException, stack: bool = True) -> Dict[str, Any]:
         if frames:
             where = "%s:%s in %s" % (frames[-1].filename, frames[-1].lineno, frames[-1].name)
         if stack:
-            text = "".join(traceback.format_exception(kind, error, error.__traceback__))[-16384:]
+            text = "".join(traceback.format_exception(kind, error, error.__traceback__))[-ERROR_BYTES_MAX:]
     except Exception:
         pass  # an exception that cannot be printed is an error all the same
-    return {"type": name, "message": text_of(error), "where": where, "stack": text}
+    return {"type": name, "message": cut(text_of(error), ERROR_BYTES_MAX), "where": where, "stack": text}
 
 
-def cleaned(value: Any, depth: int = 0) -> Any:
-    """The slow way: only what JSON has, nothing too deep, only valid text."""
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, str):
-        return str.__str__(value).encode("utf-8", "replace").decode()
-    if isinstance(value, int):
+def was_cut(error: Mapping[str, Any]) -> bool:
+    """What error_of() made does not say it all."""
+    return bool(error["message"].endswith(CUT))
+
+
+class Shortened(bytes):
+    """JSON that does not hold all of the value: its record says `"shortened":true`."""
+
+
+class _Budget(threading.local):
+    left = OBJECTS_MAX
+
+
+class _TooMuch(Exception):
+    """For the slow way, which keeps a part."""
+
+
+_budget = _Budget()
+_CONTAINERS = frozenset((dict, list, tuple))
+
+
+def _counted(made: Any) -> Any:
+    """What plain() makes of an object. Objects that hold each other, or share what they hold, could go on for ever."""
+    if _budget.left <= OBJECTS_MAX:
+        _budget.left -= 1 + _containers(made)
+        if _budget.left < 0:
+            raise _TooMuch
+    return made
+
+
+def _containers(value: Any) -> int:
+    """How many dicts, lists and tuples are written for it, not looking into other objects; or more than OBJECTS_MAX."""
+    count, level = 0, [value]
+    for _ in range(DEPTH_MAX):
+        level = [v for v in gc.get_referents(*level) if type(v) in _CONTAINERS]
+        if not level:
+            return count
+        count += len(level)
+        if count > OBJECTS_MAX:
+            break
+    return OBJECTS_MAX + 1
+
+
+def _is_vast(value: Any) -> bool:
+    """Looked at before the C encoder, which nothing stops. All that most values pay for is the first loop."""
+    references, count = gc.get_referents(value), 0
+    while references:
+        count += len(references)
+        if count > LOOKED_AT_MAX:
+            return _containers(value) > OBJECTS_MAX
+        references = gc.get_referents(*references)
+    return False
+
+
+class _Cleaner:
+    """The slow way: only what JSON has, nothing too deep or too much, no cycles, only valid text."""
+
+    def __init__(self) -> None:
+        self.shortened = False
+        self._left = VALUES_MAX
+        self._path: Set[int] = set()  # ids of what is being written
+
+    def clean(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            return str.__str__(value).encode("utf-8", "replace").decode()
+        if isinstance(value, int):
+            try:
+                text = int.__repr__(value)
+                return int(text)
+            except ValueError:  # more digits than Python prints
+                return "<an integer of %d bits>" % value.bit_length()
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return float(value)
+            return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        if id(value) in self._path:
+            return "<cycle: %s>" % type(value).__name__
+        if depth >= DEPTH_MAX:
+            self.shortened = True
+            return "<too deep: %s>" % type(value).__name__
+        self._path.add(id(value))
         try:
-            text = int.__repr__(value)
-            return int(text)
-        except ValueError:  # more digits than Python prints
-            return "<an integer of %d bits>" % value.bit_length()
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-    if depth >= DEPTH_MAX:
-        return "<too deep: %s>" % type(value).__name__
-    if isinstance(value, dict):
-        return {_key(k): cleaned(v, depth + 1) for k, v in list(value.items())}
-    if isinstance(value, (list, tuple)):
-        return [cleaned(v, depth + 1) for v in list(value)]
-    try:
-        return cleaned(plain(value), depth + 1)
-    except Exception:
-        return "<unprintable %s>" % type(value).__name__
+            return self._clean_container(value, depth)
+        except Exception:
+            return "<unprintable %s>" % type(value).__name__
+        finally:
+            self._path.discard(id(value))
+
+    def _clean_container(self, value: Any, depth: int) -> Any:
+        if isinstance(value, dict):
+            members: Dict[str, Any] = {}
+            for key, member in list(value.items()):
+                if self._left <= 0:
+                    members["..."] = self._rest(len(value) - len(members))
+                    break
+                members[_key(key)] = self.clean(member, depth + 1)
+            return members
+        if isinstance(value, (list, tuple)):
+            items: List[Any] = []
+            for item in list(value):
+                if self._left <= 0:
+                    items.append(self._rest(len(value) - len(items)))
+                    break
+                items.append(self.clean(item, depth + 1))
+            return items
+        return self.clean(plain(value), depth + 1)
+
+    def _rest(self, count: int) -> str:
+        self.shortened = True
+        return "<%d more>" % count
 
 
 def _key(key: Any) -> str:
@@ -182,15 +278,35 @@ def _make_dumps() -> Callable[[Any], str]:
 
 
 _dumps = _make_dumps()
-quote: Callable[[str], str] = json.encoder.encode_basestring  # a str as JSON, in C where there is C
 
 
-def dumps(value: Any) -> bytes:
-    """JSON as UTF-8, on one line. Never raises for what the value holds (only MemoryError and the like)."""
+SCALARS = frozenset((str, int, float, bool, type(None)))
+
+
+def are_scalars(values: Iterable[Any]) -> bool:
+    return SCALARS.issuperset(map(type, values))
+
+
+def dumps(value: Any, small: bool = False) -> bytes:
+    """JSON as UTF-8, on one line. Never raises for what the value holds (only MemoryError and the like).
+
+    Shortened, not bytes, if there is more in the value than is written. small: the caller knows that it is.
+    """
     try:
-        return _dumps(value).encode()
+        if small or not _is_vast(value):
+            _budget.left = OBJECTS_MAX
+            return _dumps(value).encode()
     except Exception:
-        return json.dumps(cleaned(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        pass
+    _budget.left = OBJECTS_MAX + 1  # no counting: the slow way has a budget of its own
+    cleaner = _Cleaner()
+    data = json.dumps(cleaner.clean(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return Shortened(data) if cleaner.shortened else data
+
+
+def say_shortened(record: bytes) -> bytes:
+    """An object, with the word that it does not hold all."""
+    return record[:-1] + b',"shortened":true}'
 
 
 def with_prefix(prefix: bytes, body: bytes) -> bytes:
@@ -201,7 +317,7 @@ def with_prefix(prefix: bytes, body: bytes) -> bytes:
 LEVELS = ((50, "fatal"), (40, "error"), (30, "warn"), (20, "info"), (10, "debug"))
 
 
-def level_name(levelno: int) -> str:
+def level_name(levelno: float) -> str:
     """A level of the logging module as one of records.md section 6."""
     for least, name in LEVELS:
         if levelno >= least:
@@ -212,7 +328,13 @@ def level_name(levelno: int) -> str:
 def log_line(head: str, ns: int, level: str, message: str, logger: Optional[str], correlation_id: Optional[str],
              trace_id: Optional[str], span_id: Optional[str], attributes: Any) -> bytes:
     """One log record. `head`: `{"stream":"log",` and what else every record of the client begins with."""
-    parts = [head, '"ts":"', timestamp(ns), '","level":', quote(level), ',"message":', quote(message)]
+    text = quote(message)
+    shortened = len(text) * 6 > MESSAGE_BYTES_MAX  # no character takes more
+    if shortened:
+        kept = cut(message, MESSAGE_BYTES_MAX)
+        shortened = kept is not message
+        text = quote(kept)
+    parts = [head, '"ts":"', timestamp(ns), '","level":', quote(level), ',"message":', text]
     if logger is not None:
         parts += (',"logger":', quote(logger))
     if correlation_id is not None:
@@ -227,5 +349,7 @@ def log_line(head: str, ns: int, level: str, message: str, logger: Optional[str]
     except UnicodeEncodeError:
         data = line.encode("utf-8", "replace")
     if attributes:
-        data += b',"attributes":' + (attributes if type(attributes) is bytes else dumps(attributes))
-    return data + b"}"
+        body = attributes if isinstance(attributes, bytes) else dumps(attributes)
+        data += b',"attributes":' + body
+        shortened = shortened or type(body) is Shortened
+    return data + (b',"shortened":true}' if shortened else b"}")

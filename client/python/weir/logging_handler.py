@@ -2,26 +2,28 @@
 from __future__ import annotations
 
 import logging
-from time import time_ns
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
-from .client import _SCALARS, Client, default_client as _default_client
+from .client import Client, default_client as _default_client
 from .correlation import NO_CORRELATION, current
-from .encode import dumps, error_of, level_name
+from .encode import MESSAGE_BYTES_MAX, Shortened, are_scalars, dumps, error_of, level_name, text_of, was_cut
 from .sender import LOG_BYTES
 
-MESSAGE_CHARS_MAX = 65_536
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _STANDARD_COUNT = len(logging.makeLogRecord({}).__dict__)
+_IDS = ("correlation_id", "trace_id", "span_id")
 _LEVELS = {n: level_name(n) for n in range(0, 61, 10)}
 
 
 class LoggingHandler(logging.Handler):
     """logging.getLogger().addHandler(weir.LoggingHandler())
 
-    level, logger, message, the ids of the current context (correlation_id is `no-correlation` when there is none),
-    `extra` as attributes, an exception as exception.type, exception.message and exception.stacktrace. Takes no lock.
-    A formatter, if one is set, makes the message.
+    When it was made, level, logger, message, the ids of the current context (correlation_id is `no-correlation` when
+    there is none), `extra` as attributes, an exception as exception.type, exception.message and exception.stacktrace.
+    Takes no lock. A formatter, if one is set, makes the message; what cannot be formatted arrives as it is.
+
+    Behind a QueueHandler the current context is another thread's: a CorrelationFilter on the QueueHandler puts the ids
+    into the record (as correlation_id, trace_id and span_id), and what is there goes before the current context.
     """
 
     def __init__(self, client: Optional[Client] = None, level: int = logging.NOTSET) -> None:
@@ -55,22 +57,26 @@ class LoggingHandler(logging.Handler):
             name = record.name
             if name == "weir.client":
                 return  # what the client says of itself would go around for ever
-            if self.formatter is not None:
-                message = self.formatter.format(record)
-            else:  # record.getMessage()
-                message = record.msg if type(record.msg) is str else str(record.msg)
-                if record.args:
-                    message = message % record.args
-            size = len(message)
-            if size > MESSAGE_CHARS_MAX:
-                message = message[:MESSAGE_CHARS_MAX] + "...(truncated)"
+            try:
+                if self.formatter is not None:
+                    message = self.formatter.format(record)
+                else:  # record.getMessage()
+                    message = record.msg if type(record.msg) is str else str(record.msg)
+                    if record.args:
+                        message = message % record.args
+            except Exception:
+                message = text_of(record.msg)
+            if len(message) > MESSAGE_BYTES_MAX:
+                message = message[:MESSAGE_BYTES_MAX + 1]  # what is longer is cut when it is encoded
             attributes: Any = None
-            if record.exc_info or record.stack_info or len(record.__dict__) > _STANDARD_COUNT:
-                attributes = _attributes(record)
             context = current.get()
-            client.put((time_ns(), _LEVELS.get(record.levelno) or level_name(record.levelno), message, name,
+            if record.exc_info or record.stack_info or len(record.__dict__) > _STANDARD_COUNT:
+                attributes, ids = _attributes_and_ids(record)
+                if ids is not None:
+                    context = context._replace(**ids)
+            client.put((int(record.created * 1e9), _LEVELS.get(record.levelno) or level_name(record.levelno), message, name,
                         context.correlation_id or NO_CORRELATION, context.trace_id, context.span_id, attributes),
-                       size + LOG_BYTES)
+                       len(message) + LOG_BYTES)
         except Exception:
             self.handleError(record)
 
@@ -85,26 +91,33 @@ class LoggingHandler(logging.Handler):
         """logging.shutdown() calls this at exit, where the client flushes itself. client.flush() waits."""
 
 
-def _attributes(record: logging.LogRecord) -> Any:
-    """Encoded where a value could change before it is sent."""
+def _attributes_and_ids(record: logging.LogRecord) -> Tuple[Any, Optional[Dict[str, Optional[str]]]]:
+    """Encoded where a value could change before it is sent. Ids: None if the record has none."""
     out: Dict[str, Any] = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+    ids: Optional[Dict[str, Optional[str]]] = None
+    if any(type(out.get(name)) is str for name in _IDS):
+        ids = {name: out.pop(name) or None if type(out.get(name)) is str else None for name in _IDS}
+    shortened = False
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     if error is not None:
         told = error_of(error)
         out.update({"exception.type": told["type"], "exception.message": told["message"],
                     "exception.stacktrace": told["stack"]})
+        shortened = was_cut(told)
     if record.stack_info:
         out["code.stacktrace"] = record.stack_info
-    if all(type(value) in _SCALARS for value in out.values()):
-        return out
-    return dumps(out)
+    if shortened:
+        return Shortened(dumps(out)), ids
+    return (out if are_scalars(out.values()) else dumps(out)), ids
 
 
 class CorrelationFilter(logging.Filter):
-    """For formats of other handlers: sets record.correlation_id and record.trace_id (`%(correlation_id)s`)."""
+    """For formats of other handlers, and for a QueueHandler before a LoggingHandler: sets record.correlation_id,
+    record.trace_id and record.span_id (`%(correlation_id)s`)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = current.get()
         record.correlation_id = context.correlation_id or NO_CORRELATION
         record.trace_id = context.trace_id or ""
+        record.span_id = context.span_id or ""
         return True

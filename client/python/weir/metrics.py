@@ -13,22 +13,41 @@ import time
 import weakref
 from bisect import bisect_left
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar
 
 from .encode import text_of, timestamp
 
 DURATION_BOUNDS_S = (.001, .005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.0, 10.0)
 SERIES_MAX = 10_000
+NUMBER_MAX = 1e300  # no measurement is larger; sums stay numbers
 _OVERFLOW = object()
+_NOT_GIVEN: Any = object()
+
+
+def _number(value: Any) -> float:
+    """Of a Decimal, say. What is none is counted as not encodable, and no number (NaN) to who asks."""
+    try:
+        return float(value)
+    except Exception:
+        pass
+    try:
+        from .client import default_client
+        default_client().drop("not_encodable")
+    except Exception:
+        pass
+    return math.nan
 
 
 class _Series:
-    """One set of label values of a metric. Methods take the registry's lock, which a signal handler may take again."""
+    """One set of label values of a metric. Methods take the registry's lock, which a signal handler may take again.
 
-    __slots__ = ("attributes", "lock", "value", "changed")
+    What is no number changes nothing, and is counted: stats()["dropped"]["not_encodable"].
+    """
 
-    def __init__(self, attributes: Dict[str, Any], lock: Any, bounds: Sequence[float]) -> None:
-        self.attributes, self.lock = attributes, lock
+    __slots__ = ("attributes", "lock", "value", "changed", "registry")
+
+    def __init__(self, attributes: Dict[str, Any], registry: "Registry", bounds: Sequence[float]) -> None:
+        self.attributes, self.lock, self.registry = attributes, registry.lock, registry
         self.clear()
 
     def clear(self) -> None:
@@ -46,25 +65,40 @@ class CounterSeries(_Series):
 
     def inc(self, value: float = 1) -> None:
         """Counters only grow: what is negative or no number is not added."""
-        if value >= 0 and value != math.inf:
+        if type(value) is not int and type(value) is not float:
+            value = _number(value)
+        if 0 <= value <= NUMBER_MAX:
             with self.lock:
                 self.value += value
-                self.changed = True
+                first, self.changed = not self.changed, True
+            if first:
+                self.registry.on_change()
 
 
 class GaugeSeries(_Series):
     __slots__ = ()
 
     def set(self, value: float) -> None:
-        with self.lock:
-            self.value, self.changed = value, True
+        if type(value) is not int and type(value) is not float:
+            value = _number(value)
+        self._set(value, 0)
 
     def inc(self, value: float = 1) -> None:
-        with self.lock:
-            self.value += value
-            self.changed = True
+        if type(value) is not int and type(value) is not float:
+            value = _number(value)
+        self._set(value, 1)
+
+    def _set(self, value: float, times_old: int) -> None:
+        if -NUMBER_MAX <= value <= NUMBER_MAX:
+            with self.lock:
+                self.value = self.value * times_old + value
+                first, self.changed = not self.changed, True
+            if first:
+                self.registry.on_change()
 
     def dec(self, value: float = 1) -> None:
+        if type(value) is not int and type(value) is not float:
+            value = _number(value)
         self.inc(-value)
 
     def take(self) -> Dict[str, Any]:
@@ -75,22 +109,28 @@ class GaugeSeries(_Series):
 class HistogramSeries(_Series):
     __slots__ = ("bounds", "buckets")
 
-    def __init__(self, attributes: Dict[str, Any], lock: Any, bounds: Sequence[float]) -> None:
+    def __init__(self, attributes: Dict[str, Any], registry: "Registry", bounds: Sequence[float]) -> None:
         self.bounds = bounds
-        super().__init__(attributes, lock, bounds)
+        super().__init__(attributes, registry, bounds)
 
     def clear(self) -> None:
         super().clear()
         self.buckets = [0] * (len(self.bounds) + 1)
 
     def observe(self, value: float) -> None:
-        """Bucket i counts values up to and including bound i, the last one all above. No number is no observation."""
+        """Bucket i counts values up to and including bound i, the last one all above. No number is no observation;
+        an infinite one is counted, and not added."""
+        if type(value) is not int and type(value) is not float:
+            value = _number(value)
         if value == value:
             at = bisect_left(self.bounds, value)
             with self.lock:
                 self.buckets[at] += 1
-                self.value += value
-                self.changed = True
+                if -NUMBER_MAX <= value <= NUMBER_MAX:
+                    self.value += value
+                first, self.changed = not self.changed, True
+            if first:
+                self.registry.on_change()
 
     @contextmanager
     def time(self) -> Iterator[None]:
@@ -132,8 +172,12 @@ class _Metric:
             return self._series[key]
         except KeyError:
             return self._of(key)
-        except TypeError:  # not hashable
+        except Exception:  # not hashable
             return self._of(tuple(map(text_of, key)))
+
+    def _amount(self, value: Any, labels: Dict[str, Any]) -> Any:
+        """`value` may be a label; where it is none, who names it means the number."""
+        return labels["value"] if "value" in labels and "value" not in self.label_names else value
 
     def _of(self, key: Tuple[Any, ...]) -> Any:
         with self._lock:
@@ -145,7 +189,7 @@ class _Metric:
                     found = self._series.get(_OVERFLOW)
                     values, key = {"overflow": True}, _OVERFLOW  # type: ignore[assignment]
                 if found is None:
-                    found = self.series_type(values, self._lock, self.bounds)
+                    found = self.series_type(values, self._registry, self.bounds)
                     self._series[key] = found
             return found
 
@@ -165,8 +209,8 @@ class Counter(_Metric):
         found: CounterSeries = self._find(dict(zip(self.label_names, values)))
         return found
 
-    def inc(self, value: float = 1, **labels: Any) -> None:
-        self._find(labels).inc(value)
+    def inc(self, value: float = 1, /, **labels: Any) -> None:
+        self._find(labels).inc(self._amount(value, labels) if "value" in labels else value)
 
 
 class Gauge(_Metric):
@@ -178,14 +222,14 @@ class Gauge(_Metric):
         found: GaugeSeries = self._find(dict(zip(self.label_names, values)))
         return found
 
-    def set(self, value: float, **labels: Any) -> None:
-        self._find(labels).set(value)
+    def set(self, value: float = _NOT_GIVEN, /, **labels: Any) -> None:
+        self._find(labels).set(self._amount(value, labels) if "value" in labels else value)
 
-    def inc(self, value: float = 1, **labels: Any) -> None:
-        self._find(labels).inc(value)
+    def inc(self, value: float = 1, /, **labels: Any) -> None:
+        self._find(labels).inc(self._amount(value, labels) if "value" in labels else value)
 
-    def dec(self, value: float = 1, **labels: Any) -> None:
-        self._find(labels).inc(-value)
+    def dec(self, value: float = 1, /, **labels: Any) -> None:
+        self._find(labels).dec(self._amount(value, labels) if "value" in labels else value)
 
 
 class Histogram(_Metric):
@@ -197,15 +241,19 @@ class Histogram(_Metric):
         found: HistogramSeries = self._find(dict(zip(self.label_names, values)))
         return found
 
-    def observe(self, value: float, **labels: Any) -> None:
-        self._find(labels).observe(value)
+    def observe(self, value: float = _NOT_GIVEN, /, **labels: Any) -> None:
+        self._find(labels).observe(self._amount(value, labels) if "value" in labels else value)
 
-    def time(self, **labels: Any) -> Any:
+    def time(self, /, **labels: Any) -> Any:
         """with histogram.time(service="orders"): ..."""
         return self._find(labels).time()
 
 
 M = TypeVar("M", bound=_Metric)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Registry:
@@ -216,6 +264,7 @@ class Registry:
         self.lock = threading.RLock()
         self._metrics: Dict[str, _Metric] = {}
         self._series_left = series_max
+        self.on_change: Callable[[], Any] = _nothing  # a series has changed, for the first time since it was collected
         _registries.add(self)
 
     def room_for_series(self) -> bool:

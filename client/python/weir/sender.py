@@ -1,7 +1,8 @@
 """The half of a client that runs on a thread of its own: encodes, numbers, sends, reads answers, connects again.
 
 A cycle of run(): take from the queue for a bounded time, exchange bytes, pause. It holds the interpreter for at most
-SLICE_S at a stretch, since the program's threads wait for as long; and it never waits for the agent but in pauses.
+SLICE_S at a stretch, since the program's threads wait for as long (longer for a record that has to be shortened); and it
+never waits for the agent but in pauses.
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from . import frames, lines
 from .connection import Connection
 from .encode import log_line
 from .policy import Policy
+from .shorten import shorten
 from .window import Window
 
 if TYPE_CHECKING:
@@ -170,14 +172,17 @@ class Sender:
                 self._on_flush(item)
                 continue
             if len(line) > self.record_bytes_max:
-                client.drop("too_long")
-                continue
+                short = shorten(line, self.record_bytes_max)
+                if short is None:
+                    client.drop("too_long")
+                    continue
+                line, deadline = short, 0.0  # that took long enough
             lines.append(line)
             size += len(line) + 1
             if size >= BATCH_BYTES or len(lines) >= BATCH_RECORDS:
                 self._add(lines)
                 lines, size = [], 0
-            if not taken & 15 and time.perf_counter() > deadline:
+            if (not taken & 15 or not deadline) and time.perf_counter() > deadline:
                 client.queue_bytes -= taken_bytes
                 break
         self._add(lines)
@@ -279,7 +284,7 @@ class Sender:
                 connection.flush()
         except frames.OtherVersion as error:
             self._speak_lines(str(error))
-        except (OSError, frames.ProtocolError) as error:
+        except (OSError, UnicodeError, frames.ProtocolError) as error:  # UnicodeError: a host name that can be none
             self._lost(error)
         self._finish_waiting()
 
@@ -308,6 +313,9 @@ class Sender:
             batch = window.next_to_send()
             if batch is None:
                 return
+            if batch.records == 1 and len(batch.lines) > self.record_bytes_max + 1:  # taken before it was known
+                short = shorten(batch.lines[:-1], self.record_bytes_max)
+                batch = batch if short is None else window.replace_last_sent(short + b"\n")
             if len(batch.lines) + 8 > self.payload_bytes_max and connection.speech is frames:  # an agent with a smaller limit than the one before
                 self._client.drop("too_long", batch.records)
                 self._discard(batch.first)
@@ -334,6 +342,8 @@ class Sender:
 
     def _lost(self, error: BaseException) -> None:
         self.last_error = "%s: %s" % (type(error).__name__, error)
+        if self.connection is None and not self.connects:
+            self._client.say_no_agent(error)
         self._disconnect(self._backoff_s)
         self._backoff_s = min(self._backoff_s * 2, BACKOFF_MAX_S)
 

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type, Ty
 
 from .client import Client, default_client
 from .correlation import Context, current, new_span_id, new_trace_id
-from .encode import dumps, error_of, fields_of, text_of, timestamp
+from .encode import Shortened, are_scalars, dumps, error_of, fields_of, text_of, timestamp, was_cut
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,6 +33,12 @@ def signature(message: Any, with_value: bool = False) -> Dict[str, Any]:
     if with_value:
         out["value"] = message
     return out
+
+
+def _name_of(function: Any) -> str:
+    """Also of what is called like a function and has no name: a partial is named after what it calls."""
+    function = getattr(function, "func", function)
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 class _Scope:
@@ -50,7 +56,7 @@ class _Scope:
 
     def set(self, key: str, value: Any) -> None:
         """An attribute; encoded at the end."""
-        self._attributes[key] = value
+        self._attributes[key if type(key) is str else text_of(key)] = value
 
     def fail(self, error: BaseException) -> None:
         """The status is error, though nothing is raised."""
@@ -62,12 +68,13 @@ class _Scope:
         try:
             outer = current.get()
             trace_id = self._given[0] or outer.trace_id or new_trace_id()
+            if type(trace_id) is not str:
+                trace_id = text_of(trace_id)
             self.trace_id, self.span_id, self.error = trace_id, new_span_id(), None
             self._parent = outer.span_id if trace_id == outer.trace_id else None
             self._token = current.set(outer._replace(trace_id=trace_id, span_id=self.span_id))
             self._client = self._given[1] or default_client()
-            if self._client.policy.trace:
-                self._begin(self._client)
+            self._begin(self._client)
             self._start_ns, self._clock_ns = time.time_ns(), time.perf_counter_ns()
         except Exception:
             if self._client is not None:
@@ -154,6 +161,8 @@ class Step(_Scope):
         super().__init__(name, trace_id, client, **fields)
         self._ctx, self._message, self._values = ctx, message, values
         self._out: List[Dict[str, Any]] = []
+        self._in: Optional[bytes] = None
+        self._before: Optional[bytes] = None
 
     def output(self, message: Any) -> None:
         """One message that leaves the step; what it is now is what is recorded."""
@@ -166,9 +175,10 @@ class Step(_Scope):
             pass  # a message whose members cannot be read: the step is recorded without it
 
     def _begin(self, client: Client) -> None:
-        self._out, self._attributes = [], {}
-        self._in = None if self._message is None else dumps(signature(self._message, self._values))
-        self._before = self._context(client)
+        self._out, self._attributes, self._in, self._before = [], {}, None, None
+        if client.policy.trace:  # which may change while the step is open
+            self._in = None if self._message is None else dumps(signature(self._message, self._values), not self._values)
+            self._before = self._context(client)
 
     def _context(self, client: Client) -> Optional[bytes]:
         """The context as it is now. None: there is none, or the agent would throw it away."""
@@ -182,13 +192,18 @@ class Step(_Scope):
         fields = {"trace_id": self.trace_id, "step_name": self.name, **self._given[2],
                   "t_enter": timestamp(self._start_ns), "t_exit": timestamp(self._start_ns + took_ns),
                   **self._common(took_ns, error)}
-        body = dumps(fields)[:-1]
+        head, after = dumps(fields, are_scalars(self._attributes.values())), self._context(client)
+        body = head[:-1]
         if self._in is not None:
             body += b',"msg_in":' + self._in
-        body += b',"msg_out":[%s],"msg_out_count":%d' % (b",".join(_signature_bytes(s) for s in self._out), len(self._out))
+        out = [_signature_bytes(s) for s in self._out]
+        body += b',"msg_out":[%s],"msg_out_count":%d' % (b",".join(out), len(out))
         if self._ctx is not None:
-            body += b',"ctx_before":%s,"ctx_after":%s' % (self._before or b"null", self._context(client) or b"null")
-        client.put_fields("trace", fields, body + b"}")
+            body += b',"ctx_before":%s,"ctx_after":%s' % (self._before or b"null", after or b"null")
+        body += b"}"
+        if Shortened in map(type, (head, self._in, self._before, after, *out)) or (error is not None and was_cut(fields["error"])):
+            body = Shortened(body)
+        client.put_fields("trace", fields, body)
 
     def _returned(self, result: Any) -> None:
         if result is not None:
@@ -202,9 +217,9 @@ class Step(_Scope):
             ctx = ctx(*args, **kwargs) if callable(ctx) else ctx
             message = message(*args, **kwargs) if callable(message) else message
         except Exception:
-            (client or default_client()).say("weir.step: what finds ctx or message of %s raised", function.__qualname__)
+            (client or default_client()).say("weir.step: what finds ctx or message of %s raised", _name_of(function))
             ctx = message = None
-        return Step(self.name or function.__qualname__, ctx, message, self._values, trace_id, client, fields)
+        return Step(self.name or _name_of(function), ctx, message, self._values, trace_id, client, fields)
 
 
 class _Encoded:
@@ -218,8 +233,8 @@ def _signature_bytes(made: Dict[str, Any]) -> bytes:
     value = made.get("value")
     if isinstance(value, _Encoded):
         rest = {k: v for k, v in made.items() if k != "value"}
-        return dumps(rest)[:-1] + b',"value":' + value.data + b"}"
-    return dumps(made)
+        return type(value.data)(dumps(rest)[:-1] + b',"value":' + value.data + b"}")  # Shortened, it remains so
+    return dumps(made, True)
 
 
 class Span(_Scope):
@@ -231,8 +246,10 @@ class Span(_Scope):
         self._kind, self._links, self._first_attributes = kind, links, attributes
         self._events: List[Dict[str, Any]] = []
 
-    def event(self, name: str, **attributes: Any) -> None:
+    def event(self, name: Any = None, /, **attributes: Any) -> None:
         """Something that happened within the span, now."""
+        if name is None:
+            name = attributes.pop("name", None)
         self._events.append({"name": name, "ts": timestamp(time.time_ns()), "attributes": attributes})
 
     def _begin(self, client: Client) -> None:
@@ -249,11 +266,14 @@ class Span(_Scope):
             fields["events"] = self._events
         if self._links:
             fields["links"] = self._links
-        client.put_fields("trace", fields, dumps(fields))
+        if error is not None and was_cut(fields["error"]):
+            fields["shortened"] = True
+        small = not self._events and not self._links and are_scalars(self._attributes.values())
+        client.put_fields("trace", fields, dumps(fields, small))
 
     def _for_call(self, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> "_Scope":
         trace_id, client, _ = self._given
-        return Span(self.name or function.__qualname__, self._kind, trace_id, client, self._first_attributes, self._links)
+        return Span(self.name or _name_of(function), self._kind, trace_id, client, self._first_attributes, self._links)
 
 
 def step(name: Optional[str] = None, ctx: Any = None, *, message: Any = None, values: bool = False,
@@ -277,18 +297,30 @@ def span(name: Optional[str] = None, *, kind: str = "internal", trace_id: Option
          attributes: Optional[Mapping[str, Any]] = None, links: Optional[List[Dict[str, Any]]] = None,
          client: Optional[Client] = None) -> Span:
     """A span as OpenTelemetry has it. kind: internal, server, client, producer, consumer."""
-    return Span(name, kind, trace_id, client, dict(attributes or {}), list(links or []))
+    given: Any = attributes or {}
+    if not isinstance(given, Mapping):
+        given = {"attributes": given}
+    return Span(name, kind, trace_id, client, dict(given), list(links) if isinstance(links, (list, tuple)) else [])
 
 
-def boundary(kind: str, name: str, message: Any = None, *, trace_id: Optional[str] = None,
-             client: Optional[Client] = None, **fields: Any) -> None:
-    """A message enters (`ingress`, before its first step) or leaves (`egress`, after the step that made it)."""
-    where = client or default_client()
+def boundary(kind: str, name: Any, message: Any, fields: Dict[str, Any]) -> None:
+    """A message enters (`ingress`, before its first step) or leaves (`egress`, after the step that made it).
+
+    `fields`: members of the record; `client`: another client. Of a call that named them, `name` and `message`, too.
+    """
+    where: Optional[Client] = fields.pop("client", None)
     try:
+        where = where or default_client()
+        if name is None:
+            name = fields.pop("name", None)
+        if message is None:
+            message = fields.pop("message", None)
         context = current.get()
         now = timestamp(time.time_ns())
-        record: Dict[str, Any] = {"kind": kind, "trace_id": trace_id or context.trace_id, "step_name": name, "t_enter": now,
-                                  "t_exit": now, "duration_ms": 0, "status": "ok", **fields}
+        record: Dict[str, Any] = {"trace_id": context.trace_id, "step_name": name, "t_enter": now, "t_exit": now,
+                                  "duration_ms": 0, "status": "ok", **fields, "kind": kind}
+        if record["trace_id"] is None:
+            record["trace_id"] = context.trace_id
         if context.correlation_id is not None:
             record.setdefault("correlation_id", context.correlation_id)
         if message is not None:
@@ -296,4 +328,5 @@ def boundary(kind: str, name: str, message: Any = None, *, trace_id: Optional[st
                 signature(message) if kind == "ingress" else [signature(message)])
         where.emit("trace", record)
     except Exception:
-        where.drop("not_encodable")
+        if where is not None:
+            where.drop("not_encodable")

@@ -45,6 +45,13 @@ class Window:
         self.unacked.append(batch)
         return batch
 
+    def replace_last_sent(self, lines: bytes) -> Batch:
+        """What next_to_send() gave last, as other lines under the same numbers."""
+        old = self.unacked.pop()
+        self.unacked.append(old._replace(lines=lines))
+        self.bytes += len(lines) - len(old.lines)
+        return self.unacked[-1]
+
     def acked(self, seq: int) -> None:
         """`seq` of the wire: it and all below are disposed of. A number that was never given counts as the last one."""
         number = min(seq - self.offset, self.last)
