@@ -46,7 +46,7 @@ struct RingHeader {
   RingPlace places[2];
   /// So many of `dropped` are counted: by an agent that reads the ring, or told by its client with DROPS.
   std::atomic<uint64_t> dropped_told;
-  std::atomic<uint64_t> rejected;  ///< agent: records that it refused, all ever
+  std::atomic<uint64_t> rejected;              ///< agent: records that it refused, all ever
   alignas(128) std::atomic<uint64_t> dropped;  ///< client: records that found no room, all ever
   std::atomic<uint32_t> closed;                ///< client: 1: its thread is gone, nothing more comes
 };

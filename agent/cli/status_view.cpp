@@ -206,7 +206,8 @@ class View {
     out_ += '\n';
     constexpr size_t kStatusClientsMax = 1000;  // the status has no more of them
     line(paint("CLIENTS ", kDim, colour_) +
-         fmt::format("{}{} numbered", with_commas(all.size()), all.size() >= kStatusClientsMax ? " or more" : "") +
+         fmt::format("{}{} numbered", with_commas(all.size()),
+                     all.size() >= kStatusClientsMax ? " or more" : "") +
          (gaps ? paint(fmt::format(", {} numbers never came", with_commas(gaps)), kYellow, colour_) : ""));
   }
 

@@ -94,8 +94,8 @@ typedef struct weir_stats {
   uint64_t rings, dropped, sent, acknowledged, rejected, connections;
 } weir_stats;
 void weir_get_stats(weir_stats* stats);
-/* Why the agent is away, for a person; empty: it is there. As snprintf: what does not fit is cut, and what all
- * of it would take is returned. */
+/* Why the agent is away, for a person; empty: it is there. As snprintf: what does not fit is cut, and what
+ * all of it would take is returned. */
 size_t weir_last_error(char* text, size_t size);
 
 /* --- logs

@@ -18,8 +18,8 @@ Address find_address(const std::string& configured);
 /// As it is configured.
 std::string text_of(const Address& address);
 
-/// A connected, non-blocking descriptor; -1: the agent is not there, and `why` says what came of it. TCP waits
-/// up to three seconds.
+/// A connected, non-blocking descriptor; -1: the agent is not there, and `why` says what came of it. TCP
+/// waits up to three seconds.
 int dial(const Address& address, std::string& why);
 
 }  // namespace weir::detail

@@ -40,7 +40,7 @@ struct Shared {
   uint64_t flushes_wanted = 0, flushes_done = 0;  ///< under Process::lock, as the next two
   bool flush_failed = false;
   char why_away[256] = {};  ///< last_error(); likewise
-  bool ending = false;  ///< the program: an agent that is away is not waited for
+  bool ending = false;      ///< the program: an agent that is away is not waited for
 };
 
 struct Process {
@@ -57,7 +57,7 @@ struct Process {
   std::atomic<int> doorbell{-1}, wake{-1};
   std::atomic<Ring*> rings{nullptr};
   std::atomic<uint32_t> rings_count{0};
-  std::atomic<uint64_t> lost{0};             ///< records that were dropped where there was no ring
+  std::atomic<uint64_t> lost{0};  ///< records that were dropped where there was no ring
   std::atomic<uint64_t> retired_dropped{0}, retired_rejected{0};  ///< of rings that are let go of
   std::atomic<Counter*> counters{nullptr};
   uint32_t counters_count = 0;  ///< with a cell; the first is number 1
