@@ -85,7 +85,7 @@ class Package(harness.AgentTest):
         subprocess.run(["cmake", "--build", self.path("app/b")], **quiet)
         flags = subprocess.run(["pkg-config", "--cflags", "--libs", "weir"],
                                env=dict(os.environ, PKG_CONFIG_PATH=pc), stdout=subprocess.PIPE, check=True).stdout.decode().split()
-        subprocess.run(["c++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wno-variadic-macros",
+        subprocess.run(["c++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror",
                         self.path("app/main.cpp"), "-o", self.path("app/other")] + flags, **quiet)
         agent = self.start(harness.ALL_TO_FILE)
         for program in ("app/b/app", "app/other"):

@@ -115,13 +115,16 @@ void weir_log_at(weir_site* site, const weir_arg* args, size_t count);
 #ifndef WEIR_C_LOGGER
 #define WEIR_C_LOGGER ""
 #endif
-/* message is a string literal; {name} in it is replaced by that argument where the record is shown. */
-#define weir_log(level, message, ...)                                                                       \
-  do {                                                                                                      \
-    static weir_site weir_site_ = {"" message, WEIR_C_LOGGER, __FILE__ ":" WEIR_C_TEXT(__LINE__), level, 0, \
-                                   0};                                                                      \
-    const weir_arg weir_args_[] = {{0, 0, 0, {0}}, ##__VA_ARGS__};                                          \
-    weir_log_at(&weir_site_, weir_args_ + 1, sizeof weir_args_ / sizeof *weir_args_ - 1);                   \
+/* weir_log(level, message, arguments ...): message is a string literal; {name} in it is replaced by that
+ * argument where the record is shown. */
+#define WEIR_C_FIRST(first, ...) first
+#define WEIR_C_REST(first, ...) __VA_ARGS__
+#define weir_log(level, ...)                                                                              \
+  do {                                                                                                    \
+    static weir_site weir_site_ = {                                                                       \
+        "" WEIR_C_FIRST(__VA_ARGS__, 0), WEIR_C_LOGGER, __FILE__ ":" WEIR_C_TEXT(__LINE__), level, 0, 0}; \
+    const weir_arg weir_args_[] = {WEIR_C_REST(__VA_ARGS__, {0, 0, 0, {0}})};                             \
+    weir_log_at(&weir_site_, weir_args_, sizeof weir_args_ / sizeof *weir_args_ - 1);                     \
   } while (0)
 
 /* A message that is only known at run time. logger: or NULL. */

@@ -13,18 +13,20 @@
 #define WEIR_TEXT(x) WEIR_TEXT_(x)
 #define WEIR_HERE __FILE__ ":" WEIR_TEXT(__LINE__)
 
-#define WEIR_LOG(level_, message_, ...)                                                              \
-  do {                                                                                               \
-    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::log, ::weir::Level::level_, \
-                                               "" message_, WEIR_LOGGER, WEIR_HERE};                 \
-    ::weir::detail::write_log(weir_call_site, ##__VA_ARGS__);                                        \
+// The message is among the variable arguments because these may not be empty before C++20.
+#define WEIR_FIRST_(first, ...) first
+#define WEIR_LOG(level_, ...)                                                                          \
+  do {                                                                                                 \
+    static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::log, ::weir::Level::level_,   \
+                                               "" WEIR_FIRST_(__VA_ARGS__, ), WEIR_LOGGER, WEIR_HERE}; \
+    ::weir::detail::write_log(weir_call_site, __VA_ARGS__);                                            \
   } while (false)
-#define WEIR_TRACE(message_, ...) WEIR_LOG(trace, message_, ##__VA_ARGS__)
-#define WEIR_DEBUG(message_, ...) WEIR_LOG(debug, message_, ##__VA_ARGS__)
-#define WEIR_INFO(message_, ...) WEIR_LOG(info, message_, ##__VA_ARGS__)
-#define WEIR_WARN(message_, ...) WEIR_LOG(warn, message_, ##__VA_ARGS__)
-#define WEIR_ERROR(message_, ...) WEIR_LOG(error, message_, ##__VA_ARGS__)
-#define WEIR_FATAL(message_, ...) WEIR_LOG(fatal, message_, ##__VA_ARGS__)
+#define WEIR_TRACE(...) WEIR_LOG(trace, __VA_ARGS__)
+#define WEIR_DEBUG(...) WEIR_LOG(debug, __VA_ARGS__)
+#define WEIR_INFO(...) WEIR_LOG(info, __VA_ARGS__)
+#define WEIR_WARN(...) WEIR_LOG(warn, __VA_ARGS__)
+#define WEIR_ERROR(...) WEIR_LOG(error, __VA_ARGS__)
+#define WEIR_FATAL(...) WEIR_LOG(fatal, __VA_ARGS__)
 
 namespace weir {
 using ring::Level;

@@ -67,9 +67,9 @@ uint32_t site_id(Thread& t, Site& site, const Arg<T>&... args) noexcept {
   return prepare(t, site, names, sizeof...(T));
 }
 
-/// A log: the context, then the arguments.
+/// A log: the context, then the arguments. The site has the message.
 template <class... T>
-WEIR_INLINE void write_log(Site& site, const Arg<T>&... args) noexcept {
+WEIR_INLINE void write_log(Site& site, const char*, const Arg<T>&... args) noexcept {
   Thread& t = thread;
   const Busy busy(t);
   if (!busy) return count_drop(t);

@@ -152,11 +152,11 @@ inline uint64_t span_clock() noexcept { return detail::clock_now(); }
 
 /// A span from `start` (span_clock()) to now, with arguments as of a log:
 ///   WEIR_SPAN("decode", start, weir::arg("bytes", n));
-#define WEIR_SPAN(name_, start_, ...)                                                               \
+#define WEIR_SPAN(name_, ...)                                                                       \
   do {                                                                                              \
     static ::weir::detail::Site weir_call_site{::weir::ring::RecordKind::span, ::weir::Level::info, \
                                                "" name_, "", WEIR_HERE};                            \
-    ::weir::detail::write_span(weir_call_site, start_, ##__VA_ARGS__);                              \
+    ::weir::detail::write_span(weir_call_site, __VA_ARGS__);                                        \
   } while (false)
 
 }  // namespace weir
