@@ -96,6 +96,14 @@ std::string unknown_word(const CLI::App& command) {
 
 int run_cli(int argc, char** argv) {
   using namespace cli;
+  // `weir help tail` is `weir tail --help`.
+  std::vector<char*> words(argv, argv + argc);
+  char help[] = "--help";
+  if (argc > 1 && std::string_view(argv[1]) == "help") {
+    words.erase(words.begin() + 1);
+    words.push_back(help);
+    argv = words.data();
+  }
   // A reader that went away is an error of write(), not the end of us.
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("weir - takes records in over sockets, derives their context diffs, and hands them on",

@@ -260,7 +260,10 @@ int replay(const ReplayFlags& flags) {
     if (directory.empty()) {
       if (config.journal.text("type") != "disk")
         return usage(
-            "the configuration has no disk journal (journal.type: disk); name one with --journal DIR");
+            fmt::format("{} has no disk journal (journal.type: disk); name the agent's file with --config, "
+                        "or its journal "
+                        "with --journal DIR",
+                        config.files.empty() ? "the built-in configuration" : config.files.back()));
       directory = config.journal.text("path");
     }
     done = for_each_stored(

@@ -215,9 +215,14 @@ std::string hint(std::string_view text, int line) {
   if (text.substr(0, content).find('\t') != std::string_view::npos)
     return " (indent with spaces, not with tabs)";
   const std::string_view written = text.substr(0, text.find('\n'));
-  const size_t reference = written.find("${");
-  if (reference == std::string_view::npos || written.find_first_of("{[") >= reference) return {};
-  return " (within { } and [ ] put \"${...}\" in quotes)";
+  const size_t flow = written.find_first_of("{[");
+  if (flow == std::string_view::npos) return {};
+  if (const size_t at = written.find("${"); at != std::string_view::npos && at > flow)
+    return " (within { } and [ ] put \"${...}\" in quotes)";
+  for (size_t at = written.find('{', flow + 1); at != std::string_view::npos; at = written.find('{', at + 1))
+    if (std::string_view(" [{,:\"'").find(written[at - 1]) == std::string_view::npos)
+      return " (within { } and [ ] put what has a { in it in quotes)";
+  return {};
 }
 
 }  // namespace

@@ -239,6 +239,8 @@ class Usage(harness.AgentTest):
         self.assertRegex(done.stdout, r"^weir \d+\.\d+\.\d+\n$")
 
     def test_help(self):
+        for words in ("help",), ("help", "tail"), ("help", "config", "explain"):
+            self.assertEqual(self.weir(*words).stdout, self.weir(*words[1:], "--help").stdout)
         done = self.weir("--help")
         self.assertEqual(done.returncode, 0)
         for command in ("agent", "check", "reload", "status", "tail", "send"):

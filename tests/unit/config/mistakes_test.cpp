@@ -169,6 +169,8 @@ TEST_CASE("syntax errors stand at their place, and what they hide is not blamed 
   CHECK(
       joined(w.mistakes("sinks: {a: {type: ${X}}}")) ==
       "weir.yaml:1:20: not YAML: end of map flow not found (within { } and [ ] put \"${...}\" in quotes)\n");
+  CHECK(joined(w.mistakes("sinks: {a: {type: file, path: /x/{stream}.jsonl}}"))
+            .ends_with("(within { } and [ ] put what has a { in it in quotes)\n"));
   CHECK(joined(w.mistakes("log: {}\n---\nlog: {}\n")) ==
         "weir.yaml:2:1: a second document begins here: one document in a file\n");
   const std::string broken = w.file("a.yaml", "sinks: {a: {type: stdout}\n");

@@ -8,7 +8,9 @@
 
 namespace weir {
 
-/// From now to its end() or destruction. A few hundred bytes: keep it on the stack. One thread at a time.
+/// From now to its end() or destruction. A few hundred bytes: keep it on the stack. One thread at a time;
+/// spans that lie within each other end in the reverse order of their beginning. An exception that leaves the
+/// scope says nothing of itself: call error() where it is caught.
 class Span {
  public:
   /// `name` is a string literal.

@@ -18,7 +18,8 @@ struct Signature {
   std::string_view type_name, identity = {}, hash = {};
 };
 
-/// From now to its end() or destruction. In one thread. Allocates; without memory the record is a drop.
+/// From now to its end() or destruction. In one thread. Allocates; without memory the record is a drop. An
+/// exception that leaves the scope says nothing of itself: call error() where it is caught.
 class Step {
  public:
   explicit Step(std::string_view step_name) noexcept;
