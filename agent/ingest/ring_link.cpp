@@ -11,6 +11,7 @@
 namespace weir {
 namespace {
 
+constexpr int64_t kAttachedAnew = 4;  // descriptors that are kept anew when a client connects once more
 constexpr size_t kPayloadBytes = sizeof(uint8_t) + sizeof(uint64_t);
 
 }  // namespace
@@ -114,7 +115,7 @@ void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
   if (what == ring::kArena) {
     std::string key = key_of(fd);
     const bool known = store.keeps(key, KeptStore::kArena);
-    if (store.admits_new()) use_key(std::move(key));
+    if (known ? within_budget(kAttachedAnew) : store.admits_new()) use_key(std::move(key));
     if (!key_.empty() && !known && !store.keep(key_, KeptStore::kArena, fd)) {  // rings alone nobody can read
       store.release(key_);
       key_.clear();
@@ -141,8 +142,11 @@ bool RingLink::keep_doorbell(int fd) {
 
 /// No more in a second than a program that uses threads for a while makes.
 bool RingLink::keep_ring(uint64_t ring_id, int fd) {
-  if (share_ && !share_->kept_rings.take(system_clock().monotonic_ns())) return false;
-  return context_.kept.keep(key_, KeptStore::ring_part(ring_id), fd);
+  return within_budget(1) && context_.kept.keep(key_, KeptStore::ring_part(ring_id), fd);
+}
+
+bool RingLink::within_budget(int64_t descriptors) {
+  return !share_ || share_->kept.take(system_clock().monotonic_ns(), descriptors);
 }
 
 void RingLink::use_key(std::string key) {

@@ -58,6 +58,7 @@ class RingLink {
   void keep(uint8_t what, uint64_t ring_id, int fd);
   bool keep_doorbell(int fd);
   bool keep_ring(uint64_t ring_id, int fd);
+  bool within_budget(int64_t descriptors);
   std::string key_of(int arena) const;
   void use_key(std::string key);
   void count_memory(uint64_t bytes);
