@@ -11,7 +11,7 @@ TEST_CASE("C: null texts are empty, labels that are no texts are left out") {
   take_all();
   const weir_arg labels[] = {weir_text("a", nullptr), weir_i64("n", 1), weir_text(nullptr, "x"),
                              weir_text("b", "y")};
-  weir_gauge* const gauge = weir_gauge_new("gauge", nullptr, labels, 4);
+  static weir_gauge* const gauge = weir_gauge_new("gauge", nullptr, labels, 4);  // as long as the program
   weir_gauge_set(gauge, 2);
   CHECK(
       weir::test::stable(take_all().at(0)) ==
