@@ -150,13 +150,7 @@ bool KeptStore::has_room() const {
          waiting_.size() < kWaitingMax;
 }
 
-bool KeptStore::admits_new() {
-  const int64_t now_ns = system_clock().monotonic_ns();
-  const int64_t next_ns = std::max(new_until_ns_, now_ns - kNewAtOnce * kNewNs) + kNewNs;
-  if (next_ns > now_ns) return false;
-  new_until_ns_ = next_ns;
-  return true;
-}
+bool KeptStore::admits_new() { return new_.take(system_clock().monotonic_ns()); }
 
 bool KeptStore::keep(const std::string& key, std::string_view part, int fd) {
   if (!available()) return false;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/ingest/budget.h"
 #include "agent/ingest/kept_card.h"
 #include "agent/ring/shared_memory.h"
 
@@ -35,8 +36,7 @@ class KeptStore {
   /// believed.
   static constexpr size_t kDescriptorsMax = 8192;
   static constexpr size_t kConnectionsMax = 1024;  ///< of those; the others end with the agent
-  static constexpr int64_t kNewNs = 10'000'000;    ///< one new one in this time, ...
-  static constexpr int64_t kNewAtOnce = 1000;      ///< ... or so many after a quiet time
+  static constexpr int64_t kNewAtOnce = 1000;      ///< then 100 in a second
 
   /// Takes what an agent before this one has left. `io` outlives it.
   explicit KeptStore(boost::asio::io_context& io);
@@ -89,7 +89,7 @@ class KeptStore {
   std::deque<Message> waiting_;       ///< the service manager had no room for them, or for one before
   boost::asio::steady_timer timer_;   ///< runs as long as there are any
   std::shared_ptr<KeptStore*> self_;  ///< for its handler
-  int64_t new_until_ns_ = 0;          ///< the new ones so far have used up the time up to then
+  Budget new_{kNewAtOnce, 10'000'000};
   bool leaving_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 
+#include "agent/ingest/budget.h"
 #include "agent/ingest/input_buffer.h"
 
 namespace weir {
@@ -17,22 +18,10 @@ struct UidLimits {
   uint64_t bytes_per_s = 0;  ///< read from all its connections together; what it sends faster waits
 };
 
-/// What the service manager is told of one user's descriptors: so many at once, then one in this time.
-struct KeptBudget {
-  static constexpr int64_t kAtOnce = 4096, kEachNs = 2'000'000;
-  int64_t until_ns = 0;  ///< those so far have used up the time up to then
-  bool take(int64_t now_ns, int64_t count) {
-    const int64_t next_ns = std::max(until_ns, now_ns - kAtOnce * kEachNs) + count * kEachNs;
-    if (next_ns > now_ns) return false;
-    until_ns = next_ns;
-    return true;
-  }
-};
-
 /// What one user takes at present.
 struct UidShare {
   uint64_t connections = 0;
-  KeptBudget kept;
+  Budget kept{4096, 2'000'000};  ///< descriptors that the service manager is told of
   AsideShare aside;
   int64_t allowance = 0;  ///< bytes that may still be read now; below 0: read ahead of time
   int64_t refilled_ns = 0;
