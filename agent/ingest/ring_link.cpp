@@ -146,7 +146,8 @@ bool RingLink::keep_ring(uint64_t ring_id, int fd) {
 }
 
 bool RingLink::within_budget(int64_t descriptors) {
-  return !share_ || share_->kept.take(system_clock().monotonic_ns(), descriptors);
+  const auto uid = producer_.peer.uid;
+  return !uid || context_.shares.may_keep(*uid, system_clock().monotonic_ns(), descriptors);
 }
 
 void RingLink::use_key(std::string key) {
@@ -161,7 +162,7 @@ bool RingLink::adopt(KeptGroup& group, Adopt how) {
   bool all = true;
   const auto attach = [&](uint8_t what, uint64_t ring_id, ring::Descriptor& fd) {
     const auto attached = attach_one(what, ring_id, fd);
-    if (attached.code == ring::kAttached) return;
+    if (attached.code == ring::kAttached || what == ring::kDoorbell) return;  // without it they are read late
     all = false;
     if (how == Adopt::whole) return;
     if (what == ring::kRing) context_.kept.forget(key_, KeptStore::ring_part(ring_id));

@@ -21,7 +21,6 @@ struct UidLimits {
 /// What one user takes at present.
 struct UidShare {
   uint64_t connections = 0;
-  Budget kept{4096, 2'000'000};  ///< descriptors that the service manager is told of
   AsideShare aside;
   int64_t allowance = 0;  ///< bytes that may still be read now; below 0: read ahead of time
   int64_t refilled_ns = 0;
@@ -46,6 +45,13 @@ class UidShares {
     }
     return share;
   }
+  /// Of descriptors that the service manager keeps: may this user have so many more kept now? (Whoever comes
+  /// again is the same user.)
+  bool may_keep(uid_t uid, int64_t now_ns, int64_t count) {
+    std::erase_if(kept_,
+                  [&](const auto& entry) { return entry.first != uid && entry.second.is_full(now_ns); });
+    return kept_.try_emplace(uid, Budget{4096, 2'000'000}).first->second.take(now_ns, count);
+  }
   /// How long its connections have to wait before they read again; 0: not at all. A second's worth may come
   /// at once.
   int64_t wait_ns(UidShare& share, int64_t now_ns) const {
@@ -66,6 +72,7 @@ class UidShares {
   }
   UidLimits limits_;
   std::map<uid_t, std::weak_ptr<UidShare>> shares_;
+  std::map<uid_t, Budget> kept_;
 };
 
 }  // namespace weir

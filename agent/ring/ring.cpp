@@ -77,8 +77,12 @@ const char* Ring::look() {
 
 uint64_t Ring::take_dropped() {
   if (dropped_ <= dropped_told_) return 0;
-  header_->dropped_told.store(dropped_, std::memory_order_relaxed);
-  return dropped_ - std::exchange(dropped_told_, dropped_);
+  uint64_t told = header_->dropped_told.load(std::memory_order_relaxed);
+  if (told < dropped_ &&
+      !header_->dropped_told.compare_exchange_strong(told, dropped_, std::memory_order_relaxed))
+    return 0;  // its client tells of them just now: at the next look
+  const uint64_t before = std::max(std::exchange(dropped_told_, dropped_), told);
+  return dropped_ > before ? dropped_ - before : 0;
 }
 
 bool Ring::peek(const char*& wrong) {

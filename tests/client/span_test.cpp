@@ -269,6 +269,29 @@ TEST_CASE("long texts of a step's contexts are cut, the rest stays") {
   CHECK(line.size() > 32 << 10);
 }
 
+TEST_CASE("a cut leaves pairs of surrogates whole") {
+  take_all();
+  for (size_t before = 0; before < 12; ++before) {
+    std::string json = "\"" + std::string(before, 'x');
+    for (int i = 0; i < 6'000; ++i) json += "\\ud83d\\ude00";
+    weir::Step("surrogates").ctx("text", weir::Json{json + "\""});
+    const std::string line = take_all().at(0);
+    CHECK(line.find("\\ude00\"},\"shortened\":true}") != std::string::npos);
+  }
+}
+
+TEST_CASE("a step takes any number of keys, each once") {
+  take_all();
+  {
+    weir::Step step("keys");
+    for (int round = 0; round < 2; ++round)
+      for (int i = 0; i < 100; ++i) step.set("key" + std::to_string(i), 1000 * round + i);
+  }
+  const std::string line = take_all().at(0);
+  CHECK(line.find(R"("key0":1000,"key1":1001,)") != std::string::npos);
+  CHECK(line.find(R"("key98":1098,"key99":1099}})") != std::string::npos);
+}
+
 TEST_CASE("a span with its start given") {
   take_all();
   const uint64_t start = weir::span_clock();

@@ -97,6 +97,24 @@ class Values(unittest.TestCase):
         self.assertEqual([c["parent"] for c in got["children"]], ["<cycle: Node>"] * 100)
         self.assertNotIsInstance(encode.dumps(root), encode.Shortened)
 
+    def test_what_the_agent_would_refuse_is_cut(self):
+        for kind in (dict, collections.OrderedDict):
+            deep = kind()
+            for _ in range(80):
+                deep = kind(a=deep)
+            self.assertIn(b"too deep", encode.dumps({"v": deep}))
+        got = through({"wide": {str(n): n for n in range(5000)}, "b": 1})
+        self.assertEqual((len(got["wide"]), got["wide"]["..."], got["b"]), (1024, "<3977 more>", 1))
+        self.assertEqual(len(through({str(n): n for n in range(1024)})), 1024)
+
+    def test_shared_graphs_of_other_classes_end(self):
+        Pair = collections.namedtuple("Pair", "a b")
+        for make in (lambda x: collections.OrderedDict(a=x, b=x), lambda x: Pair(x, x)):
+            value = 1
+            for _ in range(40):
+                value = make(value)
+            self.assertIsInstance(encode.dumps(value), encode.Shortened)
+
     def test_what_is_shared_is_no_cycle(self):
         shared = {"a": [1]}
         self.assertEqual(through([shared, shared, math.nan]), [{"a": [1]}, {"a": [1]}, "NaN"])

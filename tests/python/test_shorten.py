@@ -34,7 +34,17 @@ class Shorten(unittest.TestCase):
         self.assertEqual((got["ctx_before"]["a"], got["ctx_after"]), (1, {"a": 2}))
         self.assertRegex(got["ctx_before"]["n"], r"<\d+ bytes, too long>")
         got = self.shortened(10_000, ctx_after={str(n): n for n in range(50_000)}, ctx_before={"a": 1})
-        self.assertEqual((got["ctx_before"], got["ctx_after"]), ({"a": 1}, {}))
+        self.assertEqual((got["ctx_before"], got["ctx_after"]), ({}, {}))  # both, so that no key seems taken away
+
+    def test_what_is_the_same_in_both_contexts_stays_the_same(self):
+        rows = list(range(20_000))
+        got = self.shortened(110_000, ctx_before={"rows": rows, "a": 1}, ctx_after={"rows": rows, "a": 2})
+        self.assertEqual(got["ctx_before"]["rows"], got["ctx_after"]["rows"])
+        self.assertEqual((got["ctx_before"]["a"], got["ctx_after"]["a"]), (1, 2))
+
+    def test_ids_stay_whole(self):
+        got = self.shortened(10_000, correlation_id="c" * 128, message="x" * 20_000, msg_in={"hash": "h" * 128})
+        self.assertEqual((got["correlation_id"], got["msg_in"]["hash"]), ("c" * 128, "h" * 128))
 
     def test_what_cannot_be_done(self):
         self.assertIsNone(shorten(json.dumps({str(n): n for n in range(1000)}).encode(), 1000))

@@ -189,6 +189,7 @@ void weir_get_stats(weir_stats* out) {
 
 size_t weir_last_error(char* to, size_t size) {
   size_t bytes = 0;
+  if (size > 0) *to = 0;
   quietly([&] {
     const std::string why = last_error();
     bytes = why.size();

@@ -23,10 +23,7 @@ void Connection::read_socket() {
     const ssize_t n = recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    if (n <= 0) {
-      if (state_ != State::down) set_why_away("the agent has closed the connection");
-      return go_down(0);
-    }
+    if (n <= 0) return go_down(0, "the agent has closed the connection");
     in_.append(bytes, size_t(n));
     while (fd_ >= 0 && (lines_ ? take_line() : take_magic() && take_frame())) {
     }
@@ -39,8 +36,8 @@ bool Connection::take_magic() {
   if (in_.size() < frames::kMagic.size()) return false;
   if (in_.compare(0, frames::kMagic.size(), frames::kMagic) != 0) {
     lines_next_ = in_.compare(0, kAnyMagic.size(), kAnyMagic) == 0;
-    if (!lines_next_) set_why_away("what answers there is no weir agent");
-    return go_down(lines_next_ ? 1 : kAfterRefusal), false;
+    return go_down(lines_next_ ? 1 : kAfterRefusal, "what answers there is no weir agent of this version"),
+           false;
   }
   in_.erase(0, frames::kMagic.size());
   return magic_read_ = true;
@@ -89,8 +86,7 @@ void Connection::take(uint8_t type, std::string_view payload) {
     case frames::kNack:
       return take_nack();
     case frames::kBye:
-      set_why_away("the agent says BYE");
-      return go_down(kAfterRefusal);
+      return go_down(kAfterRefusal, "the agent says BYE");
     case frames::kError:
       return take_error(payload.substr(0, payload.find(':')), payload);
     default:
@@ -104,7 +100,7 @@ void Connection::take_word(std::string_view line) {
   if (word == "welcome") return take_welcome(line);
   if (word == "policy") return set_policy(parse_policy(json_member(line, "policy")));
   if (word == "nack") return take_nack();
-  if (word == "bye") return go_down(kAfterRefusal);
+  if (word == "bye") return go_down(kAfterRefusal, "the agent says bye");
   if (word == "error") return take_error(json_string(json_member(line, "reason")), line);
   if (word == "ack")
     process_.shared.acknowledged += outbox_.acknowledge(json_number(json_member(line, "seq"), 0));
@@ -119,8 +115,7 @@ void Connection::take_nack() {
 
 void Connection::take_error(std::string_view reason, std::string_view text) {
   lines_next_ = !lines_ && reason == "bad_version";
-  if (!lines_next_) set_why_away("the agent says " + std::string(text));
-  go_down(lines_next_ ? 1 : kAfterRefusal);
+  go_down(lines_next_ ? 1 : kAfterRefusal, "the agent says " + std::string(text));
 }
 
 void Connection::take_welcome(std::string_view json) {

@@ -63,6 +63,7 @@ void Connection::take_settings() {
   address_ = find_address(settings_.address);
   keeps_ = std::string_view(settings_.ack) != "none";
   if (state_ != State::down) go_down(0);
+  set_why_away({});
   backoff_ns_ = next_try_ns_ = 0;
 }
 
@@ -92,10 +93,10 @@ void Connection::connect() {
   fd_ = dial(address_, why);
   process_.shared.tried = true;
   if (fd_ < 0) {
-    set_why_away(why);
-    go_down(0);
+    go_down(0, why);
     return end_flush(true);
   }
+  set_why_away("it has not answered yet");
   process_.shared.socket = fd_;
   in_.clear();
   lines_ = std::exchange(lines_next_, false);
@@ -131,7 +132,8 @@ void Connection::set_why_away(std::string_view why) {
   process_.shared.why_away[bytes] = 0;
 }
 
-void Connection::go_down(uint64_t pause_ns) {
+void Connection::go_down(uint64_t pause_ns, std::string_view why) {
+  set_why_away(why);
   if (fd_ >= 0) close(fd_);
   fd_ = -1;
   process_.shared.socket = -1;
@@ -222,7 +224,10 @@ void Connection::tell_drops() {
   for (Ring* r = process_.rings.load(); r; r = r->next) {
     if (ring_feature_ && r->state != Ring::State::refused) continue;
     const uint64_t dropped = r->header->dropped.load(std::memory_order_relaxed);
-    count += dropped - r->header->dropped_told.exchange(dropped, std::memory_order_relaxed);
+    uint64_t told = r->header->dropped_told.load(std::memory_order_relaxed);
+    while (told < dropped && !r->header->dropped_told.compare_exchange_weak(told, dropped)) {
+    }
+    if (told < dropped) count += dropped - told;
   }
   if (count == 0) return;
   constexpr std::string_view kWhy = "no room in the ring";

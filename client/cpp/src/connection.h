@@ -29,7 +29,7 @@ class Connection {
   void connect();
   void say_hello();
   void set_why_away(std::string_view why);
-  void go_down(uint64_t pause_ns);
+  void go_down(uint64_t pause_ns, std::string_view why = "the connection has ended");
   void take_settings();
 
   void wait(uint64_t now);

@@ -82,6 +82,7 @@ void after_fork_in_child() {
   shared.transport = Transport::none;
   shared.sent = shared.acknowledged = shared.rejected = shared.connections = 0;
   shared.tried = false;
+  shared.why_away[0] = 0;
   shared.flushes_wanted = shared.flushes_done = 0;
   process.ready = false;
   forget_ring(thread);

@@ -119,13 +119,17 @@ void Step::State::write() {
                                                       {"ctx", &ctx},
                                                       {"ctx_set", &ctx_set},
                                                       {"attributes", &attributes}};
-  const auto fit = [&] {
+  const auto fit = [&](size_t text_bytes) {
     size_t bytes = unset.size() + DynamicRecord::kMemberBytes + 16;
     for (const auto& [key, members] : objects)
-      if (members->is_there()) bytes += members->bytes() + DynamicRecord::kMemberBytes + std::strlen(key);
+      if (members->is_there())
+        bytes += members->bytes(text_bytes) + DynamicRecord::kMemberBytes + std::strlen(key);
     return bytes <= r.room();
   };
-  for (size_t text_bytes = 32 << 10; text_bytes >= 32 && !fit(); text_bytes /= 2)
+  constexpr size_t kTextBytesMin = 32;
+  size_t text_bytes = 64 << 10;
+  while (text_bytes >= kTextBytesMin && !fit(text_bytes)) text_bytes /= 2;
+  if (text_bytes >= kTextBytesMin && !fit(SIZE_MAX))
     for (const auto& [key, members] : objects)
       if (members->shorten(text_bytes)) r.set_shortened();
   for (const auto& [key, members] : objects)

@@ -24,7 +24,7 @@ from .shorten import CUT, cut, quote
 DEPTH_MAX = 60  # the agent takes 64 with the record itself
 OBJECTS_MAX = 10_000  # that the fast way meets: what is shared counts each time, since it is written each time
 VALUES_MAX = 50_000  # that the slow way keeps
-LOOKED_AT_MAX = 200  # references of a value of ordinary size
+KEYS_MAX = 1024  # of an object, for the agent
 ERROR_BYTES_MAX = 16_384  # of an exception's message, and of its stack
 MESSAGE_BYTES_MAX = 65_536  # of a log message
 _UTC = datetime.timezone.utc
@@ -159,7 +159,7 @@ class _TooMuch(Exception):
 
 
 _budget = _Budget()
-_CONTAINERS = frozenset((dict, list, tuple))
+_CONTAINERS = (dict, list, tuple)
 
 
 def _counted(made: Any) -> Any:
@@ -172,27 +172,24 @@ def _counted(made: Any) -> Any:
 
 
 def _containers(value: Any) -> int:
-    """How many dicts, lists and tuples are written for it, not looking into other objects; or more than OBJECTS_MAX."""
+    """How many dicts, lists and tuples are written for it, not looking into other objects; more than OBJECTS_MAX: there
+    are more, or the agent takes none that are so deep or have so many keys. Before the C encoder, which nothing stops."""
+    if not isinstance(value, _CONTAINERS):
+        return 0
     count, level = 0, [value]
     for _ in range(DEPTH_MAX):
-        level = [v for v in gc.get_referents(*level) if type(v) in _CONTAINERS]
+        references = gc.get_referents(*level)
+        if len(references) > 2 * KEYS_MAX and any(isinstance(v, dict) and len(v) > KEYS_MAX for v in level):
+            break
+        if SCALARS.issuperset(map(type, references)):
+            return count
+        level = [v for v in references if isinstance(v, _CONTAINERS)]
         if not level:
             return count
         count += len(level)
         if count > OBJECTS_MAX:
             break
     return OBJECTS_MAX + 1
-
-
-def _is_vast(value: Any) -> bool:
-    """Looked at before the C encoder, which nothing stops. All that most values pay for is the first loop."""
-    references, count = gc.get_referents(value), 0
-    while references:
-        count += len(references)
-        if count > LOOKED_AT_MAX:
-            return _containers(value) > OBJECTS_MAX
-        references = gc.get_referents(*references)
-    return False
 
 
 class _Cleaner:
@@ -236,7 +233,7 @@ class _Cleaner:
         if isinstance(value, dict):
             members: Dict[str, Any] = {}
             for key, member in list(value.items()):
-                if self._left <= 0:
+                if self._left <= 0 or len(members) == KEYS_MAX - 1 < len(value) - 1:
                     members["..."] = self._rest(len(value) - len(members))
                     break
                 members[_key(key)] = self.clean(member, depth + 1)
@@ -292,15 +289,26 @@ def dumps(value: Any, small: bool = False) -> bytes:
 
     Shortened, not bytes, if there is more in the value than is written. small: the caller knows that it is.
     """
+    before = _budget.left  # a value's own __str__ may come here
     try:
-        if small or not _is_vast(value):
+        if small or _containers(value) <= OBJECTS_MAX:
             _budget.left = OBJECTS_MAX
             return _dumps(value).encode()
     except Exception:
         pass
-    _budget.left = OBJECTS_MAX + 1  # no counting: the slow way has a budget of its own
+    finally:
+        _budget.left = before
+    return _cleaned(value)
+
+
+def _cleaned(value: Any) -> bytes:
+    before, _budget.left = _budget.left, OBJECTS_MAX + 1  # no counting: the slow way has a budget of its own
     cleaner = _Cleaner()
-    data = json.dumps(cleaner.clean(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    try:
+        kept = cleaner.clean(value)
+    finally:
+        _budget.left = before
+    data = json.dumps(kept, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     return Shortened(data) if cleaner.shortened else data
 
 

@@ -27,17 +27,20 @@ def _encoded(text: str) -> int:
 
 
 def shorten(line: bytes, bytes_max: int) -> Optional[bytes]:
-    """A record (JSON) as one of at most so many bytes. None: it cannot be done. Of many small values it takes up to 0.2 s per MB."""
+    """A record (JSON) as one of at most so many bytes. None: it cannot be done. Takes up to 0.3 s per MB."""
     record = json.loads(line)
     record["shortened"] = True
-    data, text_bytes = line, bytes_max // 2
+    data = line
     texts = list(_long_texts(record))
-    while texts and len(data) > bytes_max and text_bytes >= TEXT_BYTES_MIN:
+    text_bytes = min(bytes_max, 2 * max([len(holder[key]) for holder, key in texts], default=0)) // 2
+    if sum(len(holder[key].encode("utf-8", "replace")) for holder, key in texts) * 6 < len(data) - bytes_max:
+        text_bytes = 0  # it is not the texts
+    while len(data) > bytes_max and text_bytes >= TEXT_BYTES_MIN:
+        texts = [(holder, key) for holder, key in texts if len(holder[key]) * 6 > text_bytes]  # no character takes more
         for holder, key in texts:
-            if len(holder[key]) * 6 > text_bytes:  # no character takes more
-                holder[key] = cut(holder[key], text_bytes)
-        data = _dumps(record)
-        text_bytes //= 2
+            holder[key] = cut(holder[key], text_bytes)
+        data = _dumps(record) if texts else data
+        text_bytes //= 2 if len(data) < 4 * bytes_max else 8
     return data if len(data) <= bytes_max else _without_members(record, bytes_max)
 
 
@@ -50,41 +53,58 @@ def _items(value: Any) -> List[Tuple[Any, Any]]:
 
 
 def _long_texts(record: Any) -> Iterator[Tuple[Any, Any]]:
-    """Where they are."""
+    """Where they are. Not of what says which record it is."""
     stack = [record]
     while stack:
         holder = stack.pop()
         for key, value in _items(holder):
             if isinstance(value, (dict, list)):
                 stack.append(value)
-            elif isinstance(value, str) and len(value) > TEXT_BYTES_MIN:
+            elif isinstance(value, str) and len(value) > TEXT_BYTES_MIN and not (holder is record and _is_fixed(key)) and key != "hash":
                 yield holder, key
 
 
+def _is_fixed(name: str) -> bool:
+    return name.endswith("_id") or name in ("stream", "kind", "step_name", "ts", "t_enter", "t_exit")
+
+
 def _without_members(record: Any, bytes_max: int) -> Optional[bytes]:
-    """Many small values: what is largest in the record's own objects and lists (attributes, contexts) goes first, then these."""
-    inner: List[Tuple[int, Any, Any]] = []
-    outer: List[Tuple[int, Any, Any]] = []
-    for name, value in _items(record):
-        if isinstance(value, (dict, list)):
-            outer.append((len(_dumps(value)), name, value))
-            if len(value) <= _MEMBERS_MAX:
-                inner += [(len(_dumps(v)), value, k) for k, v in _items(value)]
+    """Many small values: what is largest in the record's own objects and lists (attributes, contexts) goes first, then these.
+    From both contexts alike, so that nothing seems to have changed that has not."""
+    outer = {name: len(_dumps(value)) for name, value in record.items() if isinstance(value, (dict, list))}
+    inner: List[Tuple[int, str, Any]] = []
+    for name, size in outer.items():
+        value = record[name]
+        if len(value) <= _MEMBERS_MAX:
+            inner += [(len(_dumps(v)), name, k) for k, v in _items(value)]
     excess = len(_dumps(record)) - bytes_max
-    for size, holder, key in sorted(inner, key=_size, reverse=True):
-        told = "<%d bytes, too long>" % size
-        if excess <= 0 or size < 2 * len(told):
+    for size, name, key in sorted(inner, key=_size, reverse=True):
+        if excess <= 0 or size < 2 * len(_told(size)):
             break
-        excess -= size - len(told) - 2
-        holder[key] = told
-    for size, name, value in sorted(outer, key=_size, reverse=True):
+        for holder in _twins(record, name):
+            if isinstance(holder, list) or key in holder:
+                size = len(_dumps(holder[key]))
+                excess -= size - len(_told(size)) - 2
+                holder[key] = _told(size)
+    for name in sorted(outer, key=lambda n: (n == "error", -outer[n])):
         if excess <= 0:
             break
-        excess -= len(_dumps(value)) - 2
-        record[name] = type(value)()
+        for holder in _twins(record, name):
+            excess -= len(_dumps(holder)) - 2
+            holder.clear()
     data = _dumps(record)
     return data if len(data) <= bytes_max else None
 
 
-def _size(member: Tuple[int, Any, Any]) -> int:
+def _told(size: int) -> str:
+    return "<%d bytes, too long>" % size
+
+
+def _twins(record: Any, name: str) -> List[Any]:
+    """The object, and the other context."""
+    names = ("ctx_before", "ctx_after") if name in ("ctx_before", "ctx_after") else (name,)
+    return [record[n] for n in names if isinstance(record.get(n), (dict, list))]
+
+
+def _size(member: Tuple[int, str, Any]) -> int:
     return member[0]
