@@ -25,6 +25,7 @@ DEPTH_MAX = 60  # the agent takes 64 with the record itself
 OBJECTS_MAX = 10_000  # that the fast way meets: what is shared counts each time, since it is written each time
 VALUES_MAX = 50_000  # that the slow way keeps
 KEYS_MAX = 1024  # of an object, for the agent
+LOOKED_AT_MAX = 200  # references of a value of ordinary size
 ERROR_BYTES_MAX = 16_384  # of an exception's message, and of its stack
 MESSAGE_BYTES_MAX = 65_536  # of a log message
 _UTC = datetime.timezone.utc
@@ -173,7 +174,7 @@ def _counted(made: Any) -> Any:
 
 def _containers(value: Any) -> int:
     """How many dicts, lists and tuples are written for it, not looking into other objects; more than OBJECTS_MAX: there
-    are more, or the agent takes none that are so deep or have so many keys. Before the C encoder, which nothing stops."""
+    are more, or the agent takes none that are so deep or have so many keys. Asked before the C encoder, which nothing stops."""
     if not isinstance(value, _CONTAINERS):
         return 0
     count, level = 0, [value]
@@ -190,6 +191,19 @@ def _containers(value: Any) -> int:
         if count > OBJECTS_MAX:
             break
     return OBJECTS_MAX + 1
+
+
+def _is_vast(value: Any) -> bool:
+    """All that most values pay for is this loop, which looks into other objects, too."""
+    references, count = gc.get_referents(value), 0
+    for _ in range(DEPTH_MAX):
+        if not references:
+            return False
+        count += len(references)
+        if count > LOOKED_AT_MAX:
+            break
+        references = gc.get_referents(*references)
+    return _containers(value) > OBJECTS_MAX
 
 
 class _Cleaner:
@@ -291,7 +305,7 @@ def dumps(value: Any, small: bool = False) -> bytes:
     """
     before = _budget.left  # a value's own __str__ may come here
     try:
-        if small or _containers(value) <= OBJECTS_MAX:
+        if small or not _is_vast(value):
             _budget.left = OBJECTS_MAX
             return _dumps(value).encode()
     except Exception:
