@@ -178,7 +178,7 @@ class _Metric:
         return labels["value"] if "value" in labels and "value" not in self.label_names else value
 
     def _of(self, key: Tuple[Any, ...]) -> Any:
-        """What is neither text nor number counts as its text; made here, since the program's own code must not run under the lock."""
+        """What is no text or number counts as its text, made here: code of the program must not run under the lock."""
         key = tuple([v if isinstance(v, (str, int, float)) else text_of(v) for v in key])
         with self._lock:
             found = self._series.get(key)
