@@ -117,6 +117,27 @@ class Metrics(unittest.TestCase):
         c.inc(a=["x"], b=None)
         self.assertEqual([r["attributes"] for r in self.collect()], [{"a": "x", "b": ""}, {"a": "['x']", "b": "None"}])
 
+    def test_labels_are_made_text_without_the_lock(self):
+        entered, lock = threading.Event(), threading.Lock()
+
+        class Row:
+            def __str__(self):
+                entered.set()
+                with lock:  # of somebody who counts meanwhile
+                    return "row"
+        c, other = self.registry.counter("c", ("who",)), self.registry.counter("other")
+        with lock:
+            threads = [threading.Thread(target=c.inc, kwargs={"who": Row()}, daemon=True)]
+            threads[0].start()
+            self.assertTrue(entered.wait(support.DEADLINE_S))
+            threads.append(threading.Thread(target=other.inc, daemon=True))
+            threads[1].start()
+            threads[1].join(support.DEADLINE_S)
+            self.assertFalse(threads[1].is_alive())
+        threads[0].join(support.DEADLINE_S)
+        c.inc(who=Row())  # the same series
+        self.assertEqual([(r["value"], r.get("attributes")) for r in self.collect()], [(2, {"who": "row"}), (1, None)])
+
     def test_series_are_bounded_and_the_rest_is_added_up(self):
         registry = Registry(series_max=3)
         c = registry.counter("c", ("n",))
@@ -197,6 +218,19 @@ class Sending(support.FakeAgentTest):
         agent.welcome()
         ((_, record),) = agent.read_records(1)
         self.assertEqual((record["stream"], record["name"], record["value"]), ("telemetry", "c", 50))
+
+    def test_a_collector_that_raises_costs_the_others_nothing(self):
+        def bad():
+            raise RuntimeError("mine")
+        client, registry = support.KeepingClient(), Registry()
+        registry.counter("good").inc(5)
+        for collect in (registry.collect, bad, lambda: None, lambda: [{"name": "last"}]):
+            client.add_collector(collect)
+        with self.assertLogs("weir.client", "WARNING") as said:
+            lines = client.collect_metrics()
+        self.assertEqual([support.strict(data)["name"] for data in lines], ["good", "last"])
+        self.assertEqual((client.dropped()["not_encodable"], len(said.output)), (2, 1))
+        self.assertIn("a collector of metrics raised RuntimeError: mine", said.output[0])
 
     def test_a_disabled_stream_takes_them_nowhere(self):
         registry = Registry()

@@ -1,15 +1,15 @@
 """What steps, spans, boundaries, log handler and trace sink make of a program: records as records.md says."""
 import asyncio
+import collections
 import dataclasses
 import datetime
 import decimal
 import functools
 import logging
-import logging.handlers
-import queue
 import re
 import sys
 import threading
+import types
 import unittest
 from unittest import mock
 
@@ -207,8 +207,40 @@ class Steps(unittest.TestCase):
                 raise RuntimeError("no")
         with weir.step("s", 5, message=Bad(), client=self.client) as step:
             step.output(Bad())
-        self.assertEqual(len(self.client.lines) + self.client.all_dropped(), 1)
+        (r,) = self.client.records()
+        self.assertEqual((r["msg_out_count"], r["ctx_before"], "msg_in" in r), (0, None, False))
         self.assertEqual(current.get(), weir.Context())
+
+    def test_a_context_that_cannot_be_read_costs_only_itself(self):
+        class Hidden:
+            def __init__(self):
+                self._secret = 1
+
+        class Slotted:
+            __slots__ = ("x",)
+
+        class Faulty(dict):
+            def keys(self):
+                raise RuntimeError("no")
+            __iter__ = items = keys
+        for ctx, before in ((Hidden(), {}), (types.SimpleNamespace(), {}), (Slotted(), {})):
+            with weir.step("s", ctx, client=self.client):
+                ctx.x = 1
+            r = self.client.records()[-1]
+            self.assertEqual((r["ctx_before"], r["ctx_after"]), (before, {"x": 1}))
+        with self.assertLogs("weir.client", "WARNING") as said:
+            for ctx in ([1], "text", 5, Faulty()):
+                with weir.step("s", ctx, client=self.client) as step:
+                    step.set("n", 1)
+                r = self.client.records()[-1]
+                self.assertEqual((r["ctx_before"], r["ctx_after"], r["attributes"]), (None, None, {"n": 1}))
+        self.assertIn("the context of step s cannot be read: TypeError: no record: list", said.output[0])
+        self.assertEqual((len(said.output), self.client.all_dropped()), (1, 0))
+
+    def test_a_named_tuple_that_is_returned_is_one_message(self):
+        total = collections.namedtuple("Total", "id amount")
+        weir.step(client=self.client)(lambda: total(7, 2))()
+        self.assertEqual(self.client.records()[0]["msg_out"], [{"type_name": "Total", "identity": "7", "hash": None}])
 
     def test_the_policy_decides_what_of_a_context_is_encoded(self):
         class Unwanted:
@@ -263,143 +295,6 @@ class Steps(unittest.TestCase):
         self.assertRegex(m.pop("ts"), RFC3339)
         self.assertEqual(m, {"stream": "monitoring", "rule": "slo.latency", "severity": "page", "state": "firing", "value": 3,
                              "threshold": 2.5, "trace_id": span.trace_id, "attributes": {"team": "a"}})
-
-
-class Logging(unittest.TestCase):
-    def setUp(self):
-        self.client = KeepingClient(service="orders")
-        self.logger = logging.Logger("shop.orders", logging.DEBUG)
-        self.handler = weir.LoggingHandler(self.client)
-        self.logger.addHandler(self.handler)
-        self.addCleanup(current.reset, current.set(weir.Context()))
-
-    def test_a_record(self):
-        self.logger.warning("paid %s of %d", "3,50", 7)
-        (r,) = self.client.records()
-        self.assertRegex(r.pop("ts"), RFC3339)
-        self.assertEqual(r, {"stream": "log", "service": "orders", "level": "warn", "message": "paid 3,50 of 7", "logger": "shop.orders",
-                             "correlation_id": "no-correlation"})
-
-    def test_ids_of_the_current_context(self):
-        weir.correlation_manager.set("c-9")
-        with weir.span("s", client=KeepingClient()) as span:
-            self.logger.info("in")
-        self.logger.info("out")
-        inner, outer = self.client.records()
-        self.assertEqual((inner["correlation_id"], inner["trace_id"], inner["span_id"]), ("c-9", span.trace_id, span.span_id))
-        self.assertEqual((outer["correlation_id"], "trace_id" in outer), ("c-9", False))
-
-    def test_levels(self):
-        for level in (5, 10, 20, 25, 30, 40, 50, 70):
-            self.logger.setLevel(1)
-            self.logger.log(level, "x")
-        self.assertEqual([r["level"] for r in self.client.records()], ["trace", "debug", "info", "info", "warn", "error", "fatal", "fatal"])
-
-    def test_extra_is_attributes_as_it_is_now(self):
-        items = [1]
-        self.logger.info("x", extra={"items": items, "n": 1})
-        items.append(2)
-        self.logger.info("y", extra={"n": 2})
-        self.assertEqual([r["attributes"] for r in self.client.records()], [{"items": [1], "n": 1}, {"n": 2}])
-
-    def test_an_exception_and_a_stack(self):
-        try:
-            raise ValueError("bad")
-        except ValueError:
-            self.logger.exception("failed", stack_info=True)
-        a = self.client.records()[0]["attributes"]
-        self.assertEqual((a["exception.type"], a["exception.message"]), ("ValueError", "bad"))
-        self.assertIn("raise ValueError", a["exception.stacktrace"])
-        self.assertIn("Stack", a["code.stacktrace"])
-
-    def test_what_cannot_be_formatted_arrives_as_it_is_and_nothing_is_printed(self):
-        class Unprintable:
-            def __str__(self):
-                raise RuntimeError("no")
-        stderr, sys.stderr = sys.stderr, None
-        try:
-            self.logger.info("%d", "no number")
-            self.logger.info("%s %s", "a")
-            self.logger.info(Unprintable())
-            self.handler.setFormatter(logging.Formatter("%(missing)s"))
-            self.logger.info("x")
-        finally:
-            sys.stderr = stderr
-        self.assertEqual([r["message"] for r in self.client.records()], ["%d", "%s %s", "<unprintable Unprintable>", "x"])
-
-    def test_a_long_exception_is_cut_and_says_so(self):
-        try:
-            raise ValueError("y" * 300_000)
-        except ValueError:
-            self.logger.exception("m")
-        record = self.client.records()[0]
-        self.assertIs(record["shortened"], True)
-        self.assertLess(len(record["attributes"]["exception.message"]), 20_000)
-
-    def test_the_time_is_the_records(self):
-        self.handler.handle(logging.makeLogRecord({"msg": "m", "levelno": 20, "created": 1768989600.5}))
-        self.assertEqual(self.client.records()[0]["ts"], "2026-01-21T10:00:00.500000000Z")
-
-    def test_ids_go_through_a_queue(self):
-        records = queue.Queue()
-        through = logging.handlers.QueueHandler(records)
-        through.addFilter(weir.CorrelationFilter())
-        logger = logging.Logger("shop")
-        logger.addHandler(through)
-        with weir.correlation_manager.activate(weir.Context(correlation_id="c-1", trace_id="t-1", span_id="s-1")):
-            logger.info("order %d", 7, extra={"n": 1})
-        logger.info("none")
-        listener = logging.handlers.QueueListener(records, self.handler)
-        with weir.correlation_manager.activate(weir.Context(correlation_id="c-2", trace_id="t-2")):
-            listener.handle(records.get())
-            listener.handle(records.get())
-        first, second = self.client.records()
-        self.assertEqual([first.get(k) for k in ("message", "correlation_id", "trace_id", "span_id", "attributes")],
-                         ["order 7", "c-1", "t-1", "s-1", {"n": 1}])
-        self.assertEqual([second.get(k) for k in ("correlation_id", "trace_id", "attributes")], ["no-correlation", None, None])
-
-    def test_text_that_is_no_unicode_and_a_very_long_one_arrive(self):
-        self.logger.info("a\ud800b\n\x00")
-        self.logger.info("x" * 1_000_000)
-        first, second = self.client.records()
-        self.assertEqual(first["message"], "a?b\n\x00")
-        self.assertEqual(second["message"], "x" * 65_536 + "...(truncated)")
-
-    def test_filters_levels_and_formatters_are_obeyed(self):
-        self.handler.addFilter(lambda record: "secret" not in record.msg)
-        self.handler.setLevel(logging.INFO)
-        self.handler.setFormatter(logging.Formatter("<%(message)s>"))
-        for message in ("secret", "open"):
-            self.logger.info(message)
-        self.logger.debug("open")
-        self.assertEqual([r["message"] for r in self.client.records()], ["<open>"])
-
-    def test_no_lock_is_taken(self):
-        with self.handler.lock:  # another thread in the middle of its own record
-            thread = threading.Thread(target=self.logger.info, args=("x",))
-            thread.start()
-            thread.join(support.DEADLINE_S)
-        self.assertEqual(len(self.client.lines), 1)
-
-    def test_what_the_client_says_of_itself_does_not_go_around(self):
-        logger = logging.getLogger("weir.client")
-        self.addCleanup(logger.removeHandler, self.handler)
-        logger.addHandler(self.handler)
-        logger.warning("agent gone")
-        self.assertEqual(self.client.lines, [])
-
-    def test_a_disabled_stream_makes_nothing(self):
-        client = KeepingClient({"log": {"enabled": False}})
-        logger = logging.Logger("x")
-        logger.addHandler(weir.LoggingHandler(client))
-        logger.info("x")
-        client.log("info", "y")
-        self.assertEqual((client.lines, client.stats()["disabled"]), ([], 2))
-
-    def test_the_filter_for_other_handlers(self):
-        record = logging.makeLogRecord({})
-        self.assertTrue(weir.CorrelationFilter().filter(record))
-        self.assertEqual((record.correlation_id, record.trace_id, record.span_id), ("no-correlation", "", ""))
 
 
 class Calls(unittest.TestCase):

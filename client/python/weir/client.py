@@ -269,12 +269,16 @@ class Client:
     def collect_metrics(self) -> List[bytes]:
         out: List[bytes] = []
         for collect in list(self._collectors):
-            records = collect()
-            if self.policy.telemetry:
-                out += [with_prefix(self._prefixes["telemetry"], dumps(record)) for record in records]
-            else:
-                for _ in records:
-                    self._disabled.add()
+            try:
+                records = collect()
+                if self.policy.telemetry:
+                    out += [with_prefix(self._prefixes["telemetry"], dumps(record)) for record in records]
+                else:
+                    for _ in records:
+                        self._disabled.add()
+            except Exception as error:  # the program's own: it costs the others nothing
+                self.drop("not_encodable")
+                self.say("a collector of metrics raised %s: %s", type(error).__name__, text_of(error))
         return out
 
     def _wake(self) -> None:
@@ -296,6 +300,7 @@ class Client:
 
     def _after_fork_in_child(self) -> None:
         self._sender.close_descriptors()
+        self._no_agent_said = True  # the parent's to say
         self.ready = threading.Event()
         was_closed = self.closed
         self._reset("%s.%d.%s" % (self.client_id[:200], os.getpid(), uuid.uuid4().hex[:8]))
@@ -377,7 +382,7 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
     _check_number("metrics_interval_s", metrics_interval_s, 0.001)
     if resource is not None and not isinstance(resource, Mapping):
         raise ValueError("resource=%r: a mapping" % (resource,))
-    target = _environments_address() if address is None else parse_address(address)
+    target, trouble = _environments_address() if address is None else (parse_address(address), "")
     client = Client(target, service, client_id, ack, mode, queue_records_max, queue_bytes_max, linger_ms, exit_timeout_s,
                     metrics_interval_s, resource)
     if default:
@@ -388,6 +393,8 @@ def connect(address: Optional[str] = None, *, service: Optional[str] = None, cli
             if _default is not None and default_registry.collect in _default._collectors:
                 _default._collectors.remove(default_registry.collect)
             _default = client
+    if trouble:  # said when there is a default client: a handler of the program's own log may ask for one
+        diagnostics.error("weir: %s; records are dropped", trouble)
     if target is not None:
         client._wake()
         if mode == "direct":
@@ -404,16 +411,13 @@ def _check_number(name: str, value: float, least: float) -> None:
         raise ValueError("%s=%r: a number, at least %g" % (name, value, least))
 
 
-def _environments_address() -> Optional[Address]:
-    """None: nowhere, and it is said."""
+def _environments_address() -> Tuple[Optional[Address], str]:
+    """None: nowhere, and why."""
     try:
         target = default_address()
-        if target is None:
-            diagnostics.warning("weir: no agent is known: set $WEIR_ADDRESS; records are dropped")
-        return target
+        return target, "no agent is known: set $WEIR_ADDRESS" if target is None else ""
     except ValueError as error:
-        diagnostics.error("weir: $WEIR_ADDRESS: %s; records are dropped", error)
-        return None
+        return None, "$WEIR_ADDRESS: %s" % error
 
 
 def default_client() -> Client:

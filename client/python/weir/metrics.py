@@ -170,21 +170,20 @@ class _Metric:
         key = tuple([labels.get(n, "") for n in self.label_names])
         try:
             return self._series[key]
-        except KeyError:
+        except Exception:  # not there, or not hashable
             return self._of(key)
-        except Exception:  # not hashable
-            return self._of(tuple(map(text_of, key)))
 
     def _amount(self, value: Any, labels: Dict[str, Any]) -> Any:
         """`value` may be a label; where it is none, who names it means the number."""
         return labels["value"] if "value" in labels and "value" not in self.label_names else value
 
     def _of(self, key: Tuple[Any, ...]) -> Any:
+        """What is no text or number counts as its text, made here: code of the program must not run under the lock."""
+        key = tuple([v if isinstance(v, (str, int, float)) else text_of(v) for v in key])
         with self._lock:
             found = self._series.get(key)
             if found is None:
-                values = {n: v if isinstance(v, (str, int, float, bool)) else text_of(v)
-                          for n, v in zip(self.label_names, key)}
+                values = dict(zip(self.label_names, key))
                 if key and not self._registry.room_for_series():
                     found = self._series.get(_OVERFLOW)
                     values, key = {"overflow": True}, _OVERFLOW  # type: ignore[assignment]

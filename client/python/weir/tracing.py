@@ -177,16 +177,24 @@ class Step(_Scope):
     def _begin(self, client: Client) -> None:
         self._out, self._attributes, self._in, self._before = [], {}, None, None
         if client.policy.trace:  # which may change while the step is open
-            self._in = None if self._message is None else dumps(signature(self._message, self._values), not self._values)
             self._before = self._context(client)
+            if self._message is not None:
+                try:
+                    self._in = dumps(signature(self._message, self._values), not self._values)
+                except Exception:
+                    pass  # as in output()
 
     def _context(self, client: Client) -> Optional[bytes]:
-        """The context as it is now. None: there is none, or the agent would throw it away."""
-        policy = client.policy
-        if self._ctx is None or policy.context_mode == "none":
+        """The context as it is now. None: there is none, it cannot be read, or the agent would throw it away."""
+        policy, ctx = client.policy, self._ctx
+        if ctx is None or policy.context_mode == "none":
             return None
-        fields = fields_of(self._ctx)
-        return dumps(policy.context(fields) if policy.filters_context else fields)
+        try:
+            fields = _members_of(ctx)
+            return dumps(policy.context(fields) if policy.filters_context else fields)
+        except Exception as error:
+            client.say("the context of step %s cannot be read: %s: %s", self.name, type(error).__name__, text_of(error))
+            return None
 
     def _send(self, client: Client, took_ns: int, error: Optional[BaseException]) -> None:
         fields = {"trace_id": self.trace_id, "step_name": self.name, **self._given[2],
@@ -207,7 +215,7 @@ class Step(_Scope):
 
     def _returned(self, result: Any) -> None:
         if result is not None:
-            for message in result if isinstance(result, (list, tuple)) else (result,):
+            for message in result if type(result) in (list, tuple) else (result,):  # a named tuple is one message
                 self.output(message)
 
     def _for_call(self, function: Callable[..., Any], args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> "_Scope":
@@ -220,6 +228,19 @@ class Step(_Scope):
             (client or default_client()).say("weir.step: what finds ctx or message of %s raised", _name_of(function))
             ctx = message = None
         return Step(self.name or _name_of(function), ctx, message, self._values, trace_id, client, fields)
+
+
+_VALUES = (str, bytes, int, float, list, tuple, set, frozenset, Mapping)
+
+
+def _members_of(ctx: Any) -> Dict[str, Any]:
+    """As fields_of(); an object that has no public member yet has none."""
+    try:
+        return fields_of(ctx)
+    except TypeError:
+        if isinstance(ctx, _VALUES) or not (hasattr(ctx, "__dict__") or hasattr(ctx, "__slots__")):
+            raise
+        return {}
 
 
 class _Encoded:
