@@ -15,7 +15,6 @@ constexpr int64_t kMillisecond = 1'000'000;
 constexpr int64_t kEmptyConnectionsMax = 500 * kMillisecond;
 constexpr int64_t kSettleMax = 300 * kMillisecond, kKeptDrainMax = 500 * kMillisecond;
 constexpr auto kPoll = std::chrono::milliseconds(2);
-constexpr size_t kStatusClientsMax = 1000;
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 
 #include "agent/cli/json_text.h"
 #include "agent/cli/table.h"
+#include "agent/core/frame_handler.h"
 
 namespace weir::cli {
 namespace {
@@ -204,7 +205,6 @@ class View {
     uint64_t gaps = 0;
     for (const auto& [id, client] : all.items()) gaps += count_of(client, "gaps");
     out_ += '\n';
-    constexpr size_t kStatusClientsMax = 1000;  // the status has no more of them
     line(paint("CLIENTS ", kDim, colour_) +
          fmt::format("{}{} numbered", with_commas(all.size()),
                      all.size() >= kStatusClientsMax ? " or more" : "") +

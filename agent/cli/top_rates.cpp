@@ -7,14 +7,12 @@
 #include <string>
 
 #include "agent/cli/json_text.h"
+#include "agent/core/frame_handler.h"
 
 namespace weir::cli {
 namespace {
 
 using nlohmann::json;
-
-/// A status lists no more, so that one that was not there may only have been left out.
-constexpr size_t kStatusClientsMax = 1000;
 
 uint64_t sum_of(const json& counts) {
   uint64_t sum = 0;

@@ -51,6 +51,9 @@ struct ClientIdentity {
   std::optional<uid_t> uid;
 };
 
+/// Of the clients a status lists the ones seen last, so that one that is not there may only be left out.
+inline constexpr size_t kStatusClientsMax = 1000;
+
 /// What is remembered of a numbered client across its connections (interface.md section 2). Pipe thread only.
 struct ClientState {
   std::shared_ptr<const ClientIdentity> identity;

@@ -109,20 +109,29 @@ std::string RingLink::key_of(int arena) const {
   return text;
 }
 
-void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
+/// Who connects once more with the same memory is not new, but may not do so without end.
+bool RingLink::keep_arena(int fd) {
   KeptStore& store = context_.kept;
-  if (!store.available() && key_.empty()) return;
-  if (what == ring::kArena) {
-    std::string key = key_of(fd);
-    const bool known = store.keeps(key, KeptStore::kArena);
-    if (known ? within_budget(kAttachedAnew) : store.admits_new()) use_key(std::move(key));
-    if (!key_.empty() && !known && !store.keep(key_, KeptStore::kArena, fd)) {  // rings alone nobody can read
-      store.release(key_);
-      key_.clear();
-    }
-  }
-  const bool kept = !key_.empty() && (what == ring::kArena ||
-                                      (what == ring::kDoorbell ? keep_doorbell(fd) : keep_ring(ring_id, fd)));
+  std::string key = key_of(fd);
+  const bool known = store.keeps(key, KeptStore::kArena);
+  if (!(known ? within_budget(kAttachedAnew) : store.admits_new())) return false;
+  use_key(std::move(key));
+  if (known || store.keep(key_, KeptStore::kArena, fd)) return true;
+  store.release(key_);  // rings alone nobody can read
+  key_.clear();
+  return false;
+}
+
+/// Of rings no more in a second than a program makes that uses threads for a while.
+bool RingLink::keep_part(uint8_t what, uint64_t ring_id, int fd) {
+  if (key_.empty()) return false;
+  if (what == ring::kDoorbell) return context_.kept.keep(key_, KeptStore::kDoorbell, fd);
+  return within_budget(1) && context_.kept.keep(key_, KeptStore::ring_part(ring_id), fd);
+}
+
+void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
+  if (!context_.kept.available() && key_.empty()) return;
+  const bool kept = what == ring::kArena ? keep_arena(fd) : keep_part(what, ring_id, fd);
   if (kept || what == ring::kDoorbell || std::exchange(unkept_, true)) return;
   log::sampled(
       log::Level::warn, "ring_kept",
@@ -131,18 +140,6 @@ void RingLink::keep(uint8_t what, uint64_t ring_id, int fd) {
       producer_.peer.address,
       key_.empty() ? "too many processes are new at present: have it connect anew later"
                    : "raise FileDescriptorStoreMax, or make fewer threads anew");
-}
-
-/// Its client has had the same one ever since, but that cannot be seen: it is replaced now and then.
-bool RingLink::keep_doorbell(int fd) {
-  KeptStore& store = context_.kept;
-  return (store.keeps(key_, KeptStore::kDoorbell) && !store.admits_new()) ||
-         store.keep(key_, KeptStore::kDoorbell, fd);
-}
-
-/// No more in a second than a program that uses threads for a while makes.
-bool RingLink::keep_ring(uint64_t ring_id, int fd) {
-  return within_budget(1) && context_.kept.keep(key_, KeptStore::ring_part(ring_id), fd);
 }
 
 bool RingLink::within_budget(int64_t descriptors) {

@@ -56,8 +56,8 @@ class RingLink {
   ring::Attached attach_to_set(uint8_t what, uint64_t ring_id, ring::Descriptor& fd);
   void make_set();
   void keep(uint8_t what, uint64_t ring_id, int fd);
-  bool keep_doorbell(int fd);
-  bool keep_ring(uint64_t ring_id, int fd);
+  bool keep_arena(int fd);
+  bool keep_part(uint8_t what, uint64_t ring_id, int fd);
   bool within_budget(int64_t descriptors);
   std::string key_of(int arena) const;
   void use_key(std::string key);

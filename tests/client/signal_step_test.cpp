@@ -31,6 +31,20 @@ void on_trap(int, siginfo_t*, void* at) {
   static_cast<ucontext_t*>(at)->uc_mcontext.gregs[REG_EFL] &= ~kTrapFlag;
 }
 
+class TrapHandler {
+ public:
+  TrapHandler() {
+    struct sigaction action {};
+    action.sa_sigaction = on_trap;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGTRAP, &action, &before_);
+  }
+  ~TrapHandler() { sigaction(SIGTRAP, &before_, nullptr); }
+
+ private:
+  struct sigaction before_ {};
+};
+
 // Past the red zone.
 [[gnu::always_inline]] inline void start_stepping() {
   asm volatile("sub $128,%%rsp; pushfq; orq $0x100,(%%rsp); popfq; add $128,%%rsp" ::: "memory", "cc");
@@ -60,11 +74,7 @@ struct Faults {
 }  // namespace
 
 TEST_CASE("a span in a signal handler leaves the ids of the span alone that it interrupts") {
-  struct sigaction action {
-  }, before{};
-  action.sa_sigaction = on_trap;
-  action.sa_flags = SA_SIGINFO;
-  sigaction(SIGTRAP, &action, &before);
+  const TrapHandler handler;
   take_all();
   const auto add_line = [](Faults& faults, std::set<std::string>& ids, const std::string& line) {
     faults.record +=
@@ -89,7 +99,6 @@ TEST_CASE("a span in a signal handler leaves the ids of the span alone that it i
       if (line.find(R"("stream":"trace")") != line.npos) ++records, add_line(faults, ids, line);
     if (step < stop_at) break;
   }
-  sigaction(SIGTRAP, &before, nullptr);
   CHECK(steps > 100);
   CHECK(faults.trace_id == 0);
   CHECK(faults.span_id == 0);
@@ -100,11 +109,7 @@ TEST_CASE("a span in a signal handler leaves the ids of the span alone that it i
 }
 
 TEST_CASE("a span in a signal handler is of one trace, whatever it interrupts") {
-  struct sigaction action {
-  }, before{};
-  action.sa_sigaction = on_trap;
-  action.sa_flags = SA_SIGINFO;
-  sigaction(SIGTRAP, &action, &before);
+  const TrapHandler handler;
   weir::TraceContext remote;
   remote.has_trace = remote.has_span = true;
   std::memset(remote.trace_id, 0xaa, sizeof remote.trace_id);
@@ -145,7 +150,6 @@ TEST_CASE("a span in a signal handler is of one trace, whatever it interrupts") 
     }
     if (step < stop_at) break;
   }
-  sigaction(SIGTRAP, &before, nullptr);
   CHECK(steps > 50);
   CHECK(wrong == 0);
   CHECK(left == 0);

@@ -44,41 +44,35 @@ class Refused(harness.AgentTest):
         agent.wait_delivered("out", 200_001 - stats["dropped"])
         driver.end()
 
-    @unittest.skipIf(harness.SANITIZED, "UBSan looks at memory through a pipe, for which there is no descriptor")
-    def test_an_agent_without_descriptors_left_breaks_no_connection(self):
+    def refused(self, what, limit_of, capacity, text):
+        """The agent comes up against a limit of its own: the client is told, and nothing else becomes of it."""
         agent = self.start(harness.ALL_TO_FILE)
         p = rings.connect(agent)
         self.addCleanup(p.disconnect)
         ring, site = p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
-        before = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        before = resource.prlimit(agent.pid, what)
+        resource.prlimit(agent.pid, what, (limit_of(agent), before[1]))
         for n in range(4):
-            text = p.attach(rings.RING_FRAME, n + 1, rings.Ring(ring_id=n + 1).fd, TOO_MANY)
-            self.assertEqual(text, "the agent has no descriptors left: raise LimitNOFILE or `ulimit -n`")
-        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, before)
+            self.assertEqual(p.attach(rings.RING_FRAME, n + 1, rings.Ring(capacity, ring_id=n + 1).fd, TOO_MANY), text)
+        resource.prlimit(agent.pid, what, before)
         p.attach(rings.RING_FRAME, 1, rings.Ring(ring_id=1).fd)
-        ring.log(site, 7)
-        agent.wait_delivered("out", 1)
-        frames.connect(agent).sock.close()
-
-    @unittest.skipIf(harness.SANITIZED, "a sanitizer maps terabytes")
-    def test_a_ring_that_the_agent_cannot_map_is_no_violation(self):
-        agent = self.start(harness.ALL_TO_FILE)
-        p = rings.connect(agent)
-        self.addCleanup(p.disconnect)
-        ring, site = p.ring(), p.site(rings.LOG, "n", args=[("n", rings.I64)])
-        before = resource.prlimit(agent.pid, resource.RLIMIT_AS)
-        with open("/proc/%d/statm" % agent.pid, encoding="ascii") as f:
-            mapped = int(f.read().split()[0]) * resource.getpagesize()
-        resource.prlimit(agent.pid, resource.RLIMIT_AS, (mapped + (16 << 20), before[1]))  # its data is mapped twice
-        for n in range(4):
-            text = p.attach(rings.RING_FRAME, n + 1, rings.Ring(16 << 20, ring_id=n + 1).fd, TOO_MANY)
-            self.assertEqual(text, "the agent cannot map it: Cannot allocate memory; raise vm.max_map_count, or its limit of memory")
-        resource.prlimit(agent.pid, resource.RLIMIT_AS, before)
         ring.log(site, 7)
         agent.wait_delivered("out", 1)
         self.assertEqual(agent.source()["rings"]["violations"], 0)
         frames.connect(agent).sock.close()
+
+    @unittest.skipIf(harness.SANITIZED, "UBSan looks at memory through a pipe, for which there is no descriptor")
+    def test_an_agent_without_descriptors_left_breaks_no_connection(self):
+        self.refused(resource.RLIMIT_NOFILE, lambda agent: 3, rings.CAPACITY,
+                     "the agent has no descriptors left: raise LimitNOFILE or `ulimit -n`")
+
+    @unittest.skipIf(harness.SANITIZED, "a sanitizer maps terabytes")
+    def test_a_ring_that_the_agent_cannot_map_is_no_violation(self):
+        def little_more(agent):
+            with open("/proc/%d/statm" % agent.pid, encoding="ascii") as f:
+                return int(f.read().split()[0]) * resource.getpagesize() + (16 << 20)  # its data is mapped twice
+        self.refused(resource.RLIMIT_AS, little_more, 16 << 20,
+                     "the agent cannot map it: Cannot allocate memory; raise vm.max_map_count, or its limit of memory")
 
 
 if __name__ == "__main__":
