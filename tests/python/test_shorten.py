@@ -42,6 +42,11 @@ class Shorten(unittest.TestCase):
         self.assertEqual(got["ctx_before"]["rows"], got["ctx_after"]["rows"])
         self.assertEqual((got["ctx_before"]["a"], got["ctx_after"]["a"]), (1, 2))
 
+    def test_what_is_told_of_a_member_is_its_size(self):
+        k = list(range(500))
+        got = self.shortened(900, ctx_before={"k": k}, ctx_after={"k": k}, attributes={"z": list(range(450))})
+        self.assertEqual(got["ctx_before"]["k"], "<%d bytes, too long>" % len(json.dumps(k, separators=(",", ":"))))
+
     def test_ids_stay_whole(self):
         got = self.shortened(10_000, correlation_id="c" * 128, message="x" * 20_000, msg_in={"hash": "h" * 128})
         self.assertEqual((got["correlation_id"], got["msg_in"]["hash"]), ("c" * 128, "h" * 128))

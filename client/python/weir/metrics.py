@@ -41,7 +41,8 @@ def _number(value: Any) -> float:
 class _Series:
     """One set of label values of a metric. Methods take the registry's lock, which a signal handler may take again.
 
-    What is no number changes nothing, and is counted: stats()["dropped"]["not_encodable"].
+    What cannot be made a number changes nothing, and is counted: stats()["dropped"]["not_encodable"]. NaN, and what a
+    counter cannot be told (less than zero, infinite), changes nothing either.
     """
 
     __slots__ = ("attributes", "lock", "value", "changed", "registry")

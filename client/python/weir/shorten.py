@@ -78,11 +78,13 @@ def _without_members(record: Any, bytes_max: int) -> Optional[bytes]:
         if len(value) <= _MEMBERS_MAX:
             inner += [(len(_dumps(v)), name, k) for k, v in _items(value)]
     excess = len(_dumps(record)) - bytes_max
+    done = set()  # both contexts name what they share
     for size, name, key in sorted(inner, key=_size, reverse=True):
         if excess <= 0 or size < 2 * len(_told(size)):
             break
         for holder in _twins(record, name):
-            if isinstance(holder, list) or key in holder:
+            if (id(holder), key) not in done and (isinstance(holder, list) or key in holder):
+                done.add((id(holder), key))
                 size = len(_dumps(holder[key]))
                 excess -= size - len(_told(size)) - 2
                 holder[key] = _told(size)
