@@ -30,7 +30,7 @@ bool KeptRings::start(KeptGroup& group, std::function<void(KeptRings&)> on_end) 
   hello.level = AckLevel::none;
   hello.taken_over = [self = weak_from_this()] {
     const auto rings = self.lock();
-    if (!rings) return;
+    if (!rings || rings->producer_.client->pid != rings->producer_.peer.pid) return;
     rings->said_hello_ = true;
     rings->link_.uncount();  // what it attaches now is, and this is over soon
   };
@@ -62,7 +62,8 @@ void KeptRings::stop() {
 /// has died is not it.
 bool KeptRings::is_over() {
   if (draining_ || link_.ring_count() == 0) return true;
-  if (std::exchange(said_hello_, false) && producer_.client->pid == producer_.peer.pid) return true;
+  const ClientState& client = *producer_.client;
+  if (said_hello_ || (client.owner != &producer_ && client.pid == producer_.peer.pid)) return true;
   return writer_.is_gone(link_.written());
 }
 

@@ -355,10 +355,10 @@ Result<Welcome> Pipeline::on_hello(Producer& producer, Hello hello) {
     log::sampled(log::Level::warn, "not_yours", "{}: client_id in use by another uid", producer.peer.address);
     return fail("not_yours");
   }
+  client->pid = producer.peer.pid;  // who takes over
   if (client->owner && client->taken_over) client->taken_over();
   client->owner = &producer;
   client->taken_over = std::move(hello.taken_over);
-  client->pid = producer.peer.pid;
   producer.level = std::min(hello.level, level_max());
   const Welcome welcome{client->last_seq, producer.level};
   producer.client = std::move(client);
